@@ -1,0 +1,203 @@
+package connector
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+)
+
+// DockerHub is the canonical name under which regcred knows Docker Hub.
+const DockerHub = "docker.io"
+
+// dockerHubNames are the hosts that mean Docker Hub.
+var dockerHubNames = []string{DockerHub, "index.docker.io", "registry-1.docker.io"}
+
+// Key says what an entry serves: host[:port][/path]. The host may hold *
+// within a label; a glob in a path stands for characters of one segment.
+type Key struct {
+	Host string // host[:port], lower case, Docker Hub's names folded into one
+	Path string // repository prefix by whole segments; empty = the whole host
+}
+
+// ParseKey reads a key as clients write it: an http or https scheme, a
+// trailing slash and the legacy /v1/ and /v2/ suffixes are dropped. The error
+// wraps ErrInvalid.
+func ParseKey(s string) (Key, error) {
+	rest := s
+	if scheme, after, ok := strings.Cut(s, "://"); ok {
+		if scheme = strings.ToLower(scheme); scheme != "https" && scheme != "http" {
+			return Key{}, fmt.Errorf("%w: registry %q: the scheme must be http or https", ErrInvalid, s)
+		}
+		rest = after
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	path = strings.Trim(path, "/")
+	if path == "v1" || path == "v2" {
+		path = ""
+	}
+	host, err := CanonicalHost(host)
+	if err != nil {
+		return Key{}, err
+	}
+	if strings.ContainsAny(path, " \t\r\n?#\\\"'@") || strings.Contains(path, "//") {
+		return Key{}, fmt.Errorf("%w: registry %q: %q is not a repository path", ErrInvalid, s, path)
+	}
+	return Key{Host: host, Path: path}, nil
+}
+
+// CanonicalHost checks host[:port], lowers its case and folds Docker Hub's
+// names. The error wraps ErrInvalid.
+func CanonicalHost(hostport string) (string, error) {
+	lower := strings.ToLower(hostport)
+	name, port := splitPort(lower)
+	if !isHostName(name) || strings.HasSuffix(lower, ":") || !isPort(port) {
+		return "", fmt.Errorf("%w: registry host %q: write host or host:port, without scheme, path or user", ErrInvalid, hostport)
+	}
+	for _, alias := range dockerHubNames {
+		if lower == alias {
+			return DockerHub, nil
+		}
+	}
+	return lower, nil
+}
+
+// splitPort cuts a trailing :port off, leaving a bracketed IPv6 address whole.
+func splitPort(host string) (name, port string) {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.Contains(host[i:], "]") {
+		return host[:i], host[i+1:]
+	}
+	return host, ""
+}
+
+func isPort(port string) bool {
+	return len(port) <= 5 && strings.Trim(port, "0123456789") == ""
+}
+
+func isHostName(name string) bool {
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		return ok && inner != "" && strings.Trim(inner, "0123456789abcdef:.") == ""
+	}
+	if name == "" || len(name) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_*") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// String gives host[:port][/path].
+func (k Key) String() string {
+	if k.Path == "" {
+		return k.Host
+	}
+	return k.Host + "/" + k.Path
+}
+
+// MarshalText makes a Key readable in records.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reverses MarshalText.
+func (k *Key) UnmarshalText(text []byte) error {
+	key, err := ParseKey(string(text))
+	if err == nil {
+		*k = key
+	}
+	return err
+}
+
+// HostGlob reports whether the host holds a *.
+func (k Key) HostGlob() bool { return strings.Contains(k.Host, "*") }
+
+// Matches reports whether the entry serves a repository of a host, given as
+// canonical host[:port]. Host labels match one by one, ports must be equal,
+// paths match by whole segments: team serves team and team/app, never
+// team-evil. A glob matches Docker Hub through any of its names.
+func (k Key) Matches(host, repository string) bool {
+	return k.MatchesHost(host) && k.matchesPath(repository)
+}
+
+// MatchesHost is Matches without regard to the path.
+func (k Key) MatchesHost(host string) bool {
+	if host == k.Host {
+		return true
+	}
+	if !k.HostGlob() {
+		return false
+	}
+	if host != DockerHub {
+		return hostMatches(k.Host, host)
+	}
+	for _, alias := range dockerHubNames {
+		if hostMatches(k.Host, alias) {
+			return true
+		}
+	}
+	return false
+}
+
+func hostMatches(pattern, host string) bool {
+	patternName, patternPort := splitPort(pattern)
+	name, port := splitPort(host)
+	if patternPort != port {
+		return false
+	}
+	patterns, labels := strings.Split(patternName, "."), strings.Split(name, ".")
+	if len(patterns) != len(labels) {
+		return false
+	}
+	for i := range patterns {
+		if !segmentCovers(patterns[i], labels[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (k Key) matchesPath(repository string) bool {
+	if k.Path == "" {
+		return true
+	}
+	patterns, segments := strings.Split(k.Path, "/"), strings.Split(repository, "/")
+	if len(patterns) > len(segments) {
+		return false
+	}
+	for i := range patterns {
+		if !segmentCovers(patterns[i], segments[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Compare orders keys by precedence, the winner first: no glob in the host
+// before a glob, then no glob in the path before a glob, then more path
+// segments, then more literal characters. Equal precedence gives 0; a stable
+// sort then keeps the order of the list.
+func Compare(a, b Key) int {
+	return cmp.Or(
+		cmp.Compare(globs(a.Host), globs(b.Host)),
+		cmp.Compare(globs(a.Path), globs(b.Path)),
+		cmp.Compare(segments(b.Path), segments(a.Path)),
+		cmp.Compare(literals(b), literals(a)),
+	)
+}
+
+func globs(s string) int {
+	if strings.Contains(s, "*") {
+		return 1
+	}
+	return 0
+}
+
+func segments(path string) int {
+	if path == "" {
+		return 0
+	}
+	return strings.Count(path, "/") + 1
+}
+
+func literals(k Key) int { s := k.String(); return len(s) - strings.Count(s, "*") }

@@ -1,0 +1,6 @@
+package credentials
+
+// Manager is being written.
+type Manager struct{}
+
+type shared struct{}
