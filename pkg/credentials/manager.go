@@ -1,6 +1,346 @@
 package credentials
 
-// Manager is being written.
-type Manager struct{}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
 
-type shared struct{}
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+	"github.com/regcred/csi-driver-regcred/pkg/metrics"
+)
+
+// Options are what a Manager works with; all but Linger are required.
+type Options struct {
+	Definitions []issuers.Definition
+	Objects     Objects
+	Clients     Clients
+	// Credentials holds the credentials themselves, in memory-backed storage.
+	Credentials Records
+	// Intents holds what is to be revoked, without secrets, on disk.
+	Intents Records
+	Audit   Auditor
+	Metrics *metrics.Metrics
+	// NamePrefix starts the names of objects at providers, so that what a
+	// lost node left can be told from what others made.
+	NamePrefix string
+	// Linger is how long a credential without holders waits for the next one.
+	Linger time.Duration
+}
+
+// Manager owns every credential of the node.
+type Manager struct {
+	Options
+	definitions map[string]issuers.Definition
+	wake        chan struct{}
+
+	mu          sync.Mutex
+	listener    Listener
+	byKey       map[string]*shared
+	built       map[string]issuers.Issuer // by configuration
+	due         queue
+	starts      []*shared // flights to start
+	backlog     []*shared // renewals that wait for a worker
+	renewing    int
+	revocations map[string]*revocation
+}
+
+const (
+	// flightTime bounds one call of an issuer, whoever waits for it.
+	flightTime = 60 * time.Second
+	// renewalWorkers bounds the renewals under way, so that a storm of them
+	// leaves the provider and the processor to new pods.
+	renewalWorkers = 8
+	// builtIssuers bounds the cache of constructed issuers.
+	builtIssuers = 1024
+)
+
+// New checks the options.
+func New(o Options) (*Manager, error) {
+	if o.Objects == nil || o.Clients == nil || o.Credentials == nil || o.Intents == nil || o.Audit == nil || o.Metrics == nil || o.NamePrefix == "" {
+		return nil, errors.New("credentials: an option is missing")
+	}
+	m := &Manager{
+		Options: o, definitions: map[string]issuers.Definition{}, wake: make(chan struct{}, 1),
+		byKey: map[string]*shared{}, built: map[string]issuers.Issuer{}, revocations: map[string]*revocation{},
+	}
+	for _, d := range o.Definitions {
+		m.definitions[d.Kind] = d
+	}
+	return m, nil
+}
+
+// Subscribe names who hears of changed leases. Call it before Run.
+func (m *Manager) Subscribe(l Listener) { m.listener = l }
+
+// Run renews, empties and revokes until ctx ends, and returns when every call
+// under way has ended.
+func (m *Manager) Run(ctx context.Context) error {
+	var flights sync.WaitGroup
+	defer flights.Wait()
+	m.checkRestored(ctx)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.wake:
+		case <-timer.C:
+		}
+		timer.Reset(m.turn(ctx, &flights))
+	}
+}
+
+// longestSleep bounds a timer: the wall clock may jump, or the machine sleep.
+const longestSleep = time.Minute
+
+// turn does what is due and returns how long to sleep.
+func (m *Manager) turn(ctx context.Context, flights *sync.WaitGroup) time.Duration {
+	m.mu.Lock()
+	now := time.Now().Round(0)
+	var changed []string
+	for len(m.due) > 0 && !m.due[0].due.After(now) {
+		changed = append(changed, m.step(m.due[0], now)...)
+	}
+	for m.renewing < renewalWorkers && len(m.backlog) > 0 {
+		s := m.backlog[0]
+		m.backlog = m.backlog[1:]
+		m.startRenewal(s, now)
+	}
+	starts := m.starts
+	m.starts = nil
+	revoking, sleep := m.dueRevocations(now)
+	if len(m.due) > 0 {
+		sleep = min(sleep, time.Until(m.due[0].due))
+	}
+	m.mu.Unlock()
+
+	for _, s := range starts {
+		flights.Go(func() { m.fly(ctx, s) })
+	}
+	for _, r := range revoking {
+		flights.Go(func() { m.revoke(ctx, r) })
+	}
+	m.tell(changed)
+	return max(sleep, 0)
+}
+
+// step does what is due for one credential and returns the holders that see a
+// difference.
+func (m *Manager) step(s *shared, now time.Time) (changed []string) {
+	if s.current != nil && s.current.Expired(now) {
+		changed = m.emptyNow(s, "expired at "+s.current.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	if !s.staleUntil.IsZero() && !now.Before(s.staleUntil) {
+		changed = m.emptyNow(s, "its source is gone")
+	}
+	s.superseded = slices.DeleteFunc(s.superseded, func(old superseded) bool {
+		if now.Before(old.revokeAt) {
+			return false
+		}
+		m.revokeSoon(old.intent, old.credential)
+		return true
+	})
+	switch due := s.renewalDue(); {
+	case !s.held() && s.flight == nil && !s.lingerTill.IsZero() && !now.Before(s.lingerTill):
+		m.end(s)
+	case due.IsZero() || now.Before(due):
+	case m.renewing < renewalWorkers:
+		m.Metrics.RenewalLag.Observe(max(0, now.Sub(latest(due, s.renewAt)).Seconds()))
+		m.startRenewal(s, now)
+	default:
+		s.backlogged = true
+		m.backlog = append(m.backlog, s)
+	}
+	m.due.schedule(s)
+	return changed
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (m *Manager) startRenewal(s *shared, now time.Time) {
+	s.backlogged = false
+	if len(s.holders) > 0 && s.flight == nil {
+		m.start(s, newFlight(s.latest, true))
+		m.renewing++
+	}
+	s.due = now
+	m.due.schedule(s)
+}
+
+// emptyNow takes an ended credential out of force.
+func (m *Manager) emptyNow(s *shared, why string) []string {
+	m.revokeSoon(s.intent, s.current)
+	s.intent = ""
+	s.empty(why)
+	m.showExpiry(s.connector.Ref)
+	return holdersOf(s)
+}
+
+// start hands a flight to Run.
+func (m *Manager) start(s *shared, f *flight) {
+	s.flight = f
+	m.starts = append(m.starts, s)
+	m.nudge()
+}
+
+// nudge wakes Run; one pending nudge is enough.
+func (m *Manager) nudge() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Changed tells that an object which a Connector may refer to differs.
+func (m *Manager) Changed(change connector.Change) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.byKey {
+		if s.connector.ObjectNamespace == change.Namespace &&
+			slices.ContainsFunc(s.lookups, func(l lookup) bool { return l.concerns(change) }) {
+			m.outdate(s)
+		}
+	}
+}
+
+// outdate has s issued again now; one that nobody holds simply ends.
+func (m *Manager) outdate(s *shared) {
+	s.renewNow, s.retryAt, s.failures = true, time.Time{}, 0
+	if !s.held() {
+		s.lingerTill = time.Now().Round(0)
+	}
+	m.due.schedule(s)
+	m.nudge()
+}
+
+func (m *Manager) release(s *shared, holder string, withdraw bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, holds := s.holders[holder]; !holds {
+		return
+	}
+	delete(s.holders, holder)
+	now := time.Now().Round(0)
+	switch {
+	case s.held() && withdraw && s.intent != "":
+		s.renewNow, s.cutOverlap, s.retryAt = true, true, time.Time{}
+	case s.held():
+		s.latest = anyOf(s.holders, s.latest)
+	case withdraw:
+		s.lingerTill = now
+	default:
+		s.lingerTill = now.Add(m.Linger)
+	}
+	if len(s.holders) == 0 {
+		for i := range s.superseded { // clients of theirs are gone
+			s.superseded[i].revokeAt = now
+		}
+	}
+	m.due.schedule(s)
+	m.nudge()
+}
+
+// anyOf returns one of the identities, or the one known before when none is
+// left but waiters.
+func anyOf(holders map[string]issuers.Identity, otherwise issuers.Identity) issuers.Identity {
+	for _, identity := range holders {
+		return identity
+	}
+	return otherwise
+}
+
+func (m *Manager) retire(s *shared) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.retired = true
+	if s.current != nil && s.current.Static && s.staleUntil.IsZero() {
+		s.staleUntil = time.Now().Round(0).Add(staleGrace)
+	}
+	m.due.schedule(s)
+	m.nudge()
+}
+
+func (m *Manager) identityRefreshed(s *shared) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.lastErr != nil && issuers.ClassOf(s.lastErr) == issuers.NeedsNewIdentity {
+		s.retryAt = time.Time{}
+		m.due.schedule(s)
+		m.nudge()
+	}
+}
+
+// tell reports changed leases, each holder once.
+func (m *Manager) tell(holders []string) {
+	for _, holder := range slices.Compact(slices.Sorted(slices.Values(holders))) {
+		m.listener.Changed(holder)
+	}
+}
+
+func holdersOf(s *shared) []string {
+	var holders []string
+	for holder := range s.holders {
+		holders = append(holders, holder)
+	}
+	return holders
+}
+
+// showExpiry exports the end that comes first among a Connector's credentials.
+func (m *Manager) showExpiry(ref connector.Ref) {
+	var first time.Time
+	for _, s := range m.byKey {
+		if s.connector.Ref == ref && s.current != nil && !s.current.ExpiresAt.IsZero() &&
+			(first.IsZero() || s.current.ExpiresAt.Before(first)) {
+			first = s.current.ExpiresAt
+		}
+	}
+	if first.IsZero() {
+		m.Metrics.Expiry.DeleteLabelValues(ref.Namespace, ref.Name)
+		return
+	}
+	m.Metrics.Expiry.WithLabelValues(ref.Namespace, ref.Name).Set(float64(first.Unix()))
+}
+
+// Idle reports whether nothing is held, lingering with a provider, or waiting
+// to be revoked: a clean stop may then leave nothing behind.
+func (m *Manager) Idle() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.byKey) == 0 && len(m.revocations) == 0
+}
+
+// issuerFor constructs the issuer of a Connector, or finds it constructed.
+func (m *Manager) issuerFor(c *connector.Connector) (issuers.Issuer, issuers.Definition, error) {
+	def, ok := m.definitions[c.Issuer.Kind]
+	if !ok {
+		return nil, def, fmt.Errorf("%w: issuer %q is unknown to this version of the driver", connector.ErrInvalid, c.Issuer.Kind)
+	}
+	configuration := c.Issuer.Kind + " " + string(c.Issuer.Config)
+	m.mu.Lock()
+	issuer := m.built[configuration]
+	m.mu.Unlock()
+	if issuer != nil {
+		return issuer, def, nil
+	}
+	issuer, err := def.New(c.Issuer.Config)
+	if err != nil {
+		return nil, def, fmt.Errorf("spec.issuer.%s: %w", def.Kind, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.built) >= builtIssuers {
+		clear(m.built)
+	}
+	m.built[configuration] = issuer
+	return issuer, def, nil
+}

@@ -69,6 +69,9 @@ type Request struct {
 	Name string
 	// Previous is the handle of the credential that this one replaces.
 	Previous connector.Handle
+	// Credential is the one to revoke, in Revoke only and only while it is
+	// still known: some providers revoke with the credential itself.
+	Credential *connector.Credential
 }
 
 // Identity is the pod, or for ServiceAccount references the Connector's own

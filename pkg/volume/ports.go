@@ -5,6 +5,7 @@ import (
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/credentials"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 	"github.com/regcred/csi-driver-regcred/pkg/render"
 )
 
@@ -38,7 +39,7 @@ type Leases interface {
 	Acquire(ctx context.Context, req credentials.Request) (*credentials.Lease, error)
 	// Restore re-attaches a volume to the credential that its record names,
 	// after a restart, without any call. False when it is gone.
-	Restore(key, holder string) (*credentials.Lease, bool)
+	Restore(key, holder string, identity issuers.Identity) (*credentials.Lease, bool)
 }
 
 // Disk shows files to a pod. Each method is safe for concurrent use on

@@ -1,0 +1,157 @@
+package credentials
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+)
+
+// Acquire gives the holder a lease on a credential with enough life left. It
+// calls the issuer when there is none, once for all callers of a key; a caller
+// that gives up leaves the call running for the next one. A recent failure is
+// answered again without a call until its back-off has passed.
+func (m *Manager) Acquire(ctx context.Context, req Request) (*Lease, error) {
+	issuer, def, err := m.issuerFor(req.Connector)
+	if err != nil {
+		return nil, err
+	}
+	if err := permitted(req, issuer, def); err != nil {
+		return nil, err
+	}
+	key, subject := keyOf(req, def, issuer.Audiences())
+	place := func() *shared {
+		return &shared{
+			key: key, connector: req.Connector, definition: def, issuer: issuer, subject: subject,
+			scope: req.Scope, ttl: req.TTL, holders: map[string]issuers.Identity{}, index: -1,
+		}
+	}
+	for wait := (pending{}); ; {
+		var lease *Lease
+		lease, wait, err = m.claim(key, place, req, wait)
+		if lease != nil || err != nil {
+			return lease, err
+		}
+		select {
+		case <-wait.flight.done:
+		case <-ctx.Done():
+			m.leave(wait)
+			return nil, fmt.Errorf("waiting for issuer %s: %w", def.Kind, ctx.Err())
+		}
+	}
+}
+
+// permitted refuses, before any call, what the Connector does not allow.
+func permitted(req Request, issuer issuers.Issuer, def issuers.Definition) error {
+	c := req.Connector
+	if l, ok := issuer.(issuers.LongLiver); ok && l.LongLived() && !def.Static && !c.AllowLongLived {
+		return issuers.Terminate("LongLivedNotAllowed", "issuer %s would deliver a credential without an end: set spec.allowLongLived: true on the Connector, or choose another output", def.Kind)
+	}
+	if c.ScopeEnforcement == connector.BestEffort {
+		return nil
+	}
+	grain := connector.GrainIdentity
+	if s, ok := issuer.(issuers.Scoper); ok {
+		_, grain = s.Scope(req.Scope)
+	}
+	if !req.Scope.IsZero() && !connector.GrainIdentity.Coarser(grain) {
+		return issuers.Terminate("ScopeNotEnforceable", "issuer %s cannot limit a credential to repositories or actions: take scope and narrowing away, or set spec.scopeEnforcement: BestEffort on the Connector", def.Kind)
+	}
+	return minimumScopeMet(c, def.Kind, grain)
+}
+
+func minimumScopeMet(c *connector.Connector, kind string, grain connector.Grain) error {
+	if c.MinimumScope != "" && grain.Coarser(c.MinimumScope) && c.ScopeEnforcement != connector.BestEffort {
+		return issuers.Terminate("TooCoarse", "issuer %s limits credentials by %s, coarser than spec.minimumScope: %s", kind, grain, c.MinimumScope)
+	}
+	return nil
+}
+
+// pending is a flight that a caller of Acquire waits for; the caller counts as
+// a waiter, so that nothing ends under it.
+type pending struct {
+	shared *shared
+	flight *flight
+}
+
+// claim gives a lease, or the flight to wait for. waited is the flight that
+// the caller has waited for, whose outcome then stands.
+func (m *Manager) claim(key string, place func() *shared, req Request, waited pending) (*Lease, pending, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, known := m.byKey[key]
+	if !known {
+		s = place()
+		m.byKey[key] = s
+	}
+	asked := waited.shared == s && !waited.flight.ending
+	if waited.shared != nil {
+		waited.shared.waiters--
+	}
+	now := time.Now().Round(0)
+	if s.flight == nil || !s.flight.ending {
+		s.connector, s.retired = req.Connector, false
+		if s.satisfies(now, req.MinimumLife) {
+			return m.attach(s, req), pending{}, nil
+		}
+	}
+	if s.flight == nil {
+		if asked || (s.lastErr != nil && now.Before(s.retryAt)) || tooShort(s, now, req.MinimumLife) {
+			lease, err := m.settle(s, now, req)
+			m.forgetUnused(s, now)
+			return lease, pending{}, err
+		}
+		m.start(s, newFlight(req.Identity, false))
+	}
+	s.waiters++
+	m.due.schedule(s)
+	return nil, pending{s, s.flight}, nil
+}
+
+// leave gives a wait up; the flight goes on.
+func (m *Manager) leave(p pending) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.shared.waiters--
+	m.forgetUnused(p.shared, time.Now().Round(0))
+}
+
+// tooShort reports whether the provider's lives are known to be shorter than
+// what is asked, so that another call cannot help.
+func tooShort(s *shared, now time.Time, minimum time.Duration) bool {
+	return s.usable(now) && !s.renewNow && s.lastErr == nil && s.current.Life() > 0 && minimum > s.current.Life()
+}
+
+// settle answers from what there is after a flight or a remembered failure.
+func (m *Manager) settle(s *shared, now time.Time, req Request) (*Lease, error) {
+	switch {
+	case s.usable(now) && req.MinimumLife == 0 && !s.failedStatic():
+		return m.attach(s, req), nil // the provider does not answer; the last good one still holds
+	case s.lastErr != nil:
+		return nil, s.lastErr
+	case s.usable(now):
+		return nil, issuers.Terminate("LifeTooShort", "the credential lives %s, shorter than token.minimum: lower token.minimum or raise the provider's life", s.current.Life().Round(time.Second))
+	default:
+		return nil, issuers.Retry(0, "Superseded", "the credential ended while it was being acquired")
+	}
+}
+
+func (m *Manager) attach(s *shared, req Request) *Lease {
+	s.holders[req.Holder] = req.Identity
+	s.latest = req.Identity
+	s.lingerTill = time.Time{}
+	m.due.schedule(s)
+	return &Lease{manager: m, shared: s, holder: req.Holder}
+}
+
+// forgetUnused lets a key that nobody holds linger, so that its failure is
+// remembered, and then end.
+func (m *Manager) forgetUnused(s *shared, now time.Time) {
+	if !s.held() {
+		s.lingerTill = latest(now.Add(m.Linger), s.retryAt)
+	}
+	m.due.schedule(s)
+	m.nudge()
+}

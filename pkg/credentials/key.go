@@ -1,0 +1,61 @@
+package credentials
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+)
+
+// keyParts is everything that makes two credentials different. What only
+// decides who may use one (access, generation) is left out, so that editing it
+// mints nothing.
+type keyParts struct {
+	Connector       connector.Ref
+	UID             string
+	ObjectNamespace string
+	Issuer          connector.IssuerConfig
+	Registries      []connector.Registry
+	AllowLongLived  bool
+	MinimumScope    connector.Grain
+	Enforcement     connector.Enforcement
+	DefaultTTL      time.Duration
+	Audiences       []string
+	Scope           connector.Scope
+	TTL             time.Duration
+	Identity        connector.Subject
+}
+
+// keyOf derives the key under which a credential is shared, and the subject
+// that it is for: nobody in particular when all users of the Connector share it.
+func keyOf(req Request, def issuers.Definition, audiences []string) (string, connector.Subject) {
+	c := req.Connector
+	identity := sharedBy(req.Identity.Subject(), def.Sharing.Narrower(c.Sharing))
+	parts, err := json.Marshal(keyParts{
+		Connector: c.Ref, UID: c.UID, ObjectNamespace: c.ObjectNamespace, Issuer: c.Issuer, Registries: c.Registries,
+		AllowLongLived: c.AllowLongLived, MinimumScope: c.MinimumScope, Enforcement: c.ScopeEnforcement, DefaultTTL: c.DefaultTTL,
+		Audiences: slices.Sorted(slices.Values(audiences)), Scope: req.Scope, TTL: req.TTL, Identity: identity,
+	})
+	if err != nil {
+		panic(err) // unreachable: every part is plain data
+	}
+	sum := sha256.Sum256(parts)
+	return hex.EncodeToString(sum[:]), identity
+}
+
+// sharedBy reduces a subject to the part that all who share a credential have
+// in common.
+func sharedBy(s connector.Subject, sharing connector.Sharing) connector.Subject {
+	switch sharing {
+	case connector.ShareConnector:
+		return connector.Subject{}
+	case connector.ShareServiceAccount:
+		return connector.Subject{Namespace: s.Namespace, ServiceAccount: s.ServiceAccount, ServiceAccountUID: s.ServiceAccountUID}
+	default:
+		return s
+	}
+}

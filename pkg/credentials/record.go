@@ -1,0 +1,214 @@
+package credentials
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+)
+
+// sharedRecord is a shared credential as it waits for a restart. It holds the
+// secrets in clear, so it is only ever given to memory-backed Records.
+type sharedRecord struct {
+	Connector  *connector.Connector `json:"connector"`
+	Subject    connector.Subject    `json:"subject"`
+	Scope      connector.Scope      `json:"scope"`
+	TTL        time.Duration        `json:"ttl,omitempty"`
+	Current    credentialRecord     `json:"current"`
+	Superseded []credentialRecord   `json:"superseded,omitempty"`
+	Lookups    []lookup             `json:"lookups,omitempty"`
+}
+
+type credentialRecord struct {
+	ID        string            `json:"id"`
+	Entries   []entryRecord     `json:"entries"`
+	Fields    map[string]string `json:"fields,omitempty"`
+	IssuedAt  time.Time         `json:"issuedAt"`
+	ExpiresAt time.Time         `json:"expiresAt,omitzero"`
+	Static    bool              `json:"static,omitempty"`
+	LongLived bool              `json:"longLived,omitempty"`
+	Handle    connector.Handle  `json:"handle,omitempty"`
+	Granted   connector.Scope   `json:"granted"`
+	Grain     connector.Grain   `json:"grain,omitempty"`
+	Warnings  []string          `json:"warnings,omitempty"`
+	Intent    string            `json:"intent,omitempty"`
+	RevokeAt  time.Time         `json:"revokeAt,omitzero"` // of superseded ones
+}
+
+type entryRecord struct {
+	Key           connector.Key `json:"key"`
+	Username      string        `json:"username,omitempty"`
+	Password      string        `json:"password,omitempty"`
+	IdentityToken string        `json:"identityToken,omitempty"`
+	RegistryToken string        `json:"registryToken,omitempty"`
+	Anonymous     bool          `json:"anonymous,omitempty"`
+}
+
+// encodeShared writes what a restart needs once out is in force.
+func encodeShared(s *shared, out outcome) []byte {
+	r := sharedRecord{
+		Connector: s.connector, Subject: s.subject, Scope: s.scope, TTL: s.ttl,
+		Current: recordOf(out.credential, out.intent, time.Time{}), Lookups: out.lookups,
+	}
+	for _, old := range s.superseded {
+		r.Superseded = append(r.Superseded, recordOf(old.credential, old.intent, old.revokeAt))
+	}
+	if s.current != nil && s.intent != "" {
+		r.Superseded = append(r.Superseded, recordOf(s.current, s.intent, revokeAt(time.Now().Round(0), s.current, s.connector.Overlap)))
+	}
+	document, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // unreachable: every part is plain data
+	}
+	return document
+}
+
+func recordOf(c *connector.Credential, intent string, revokeAt time.Time) credentialRecord {
+	r := credentialRecord{
+		ID: c.ID, IssuedAt: c.IssuedAt, ExpiresAt: c.ExpiresAt, Static: c.Static, LongLived: c.LongLived,
+		Handle: c.Handle, Granted: c.Granted, Grain: c.Grain, Warnings: c.Warnings, Intent: intent, RevokeAt: revokeAt,
+	}
+	for _, e := range c.Entries {
+		r.Entries = append(r.Entries, entryRecord{
+			Key: e.Key, Username: e.Username, Anonymous: e.Anonymous, Password: e.Password.Reveal(),
+			IdentityToken: e.IdentityToken.Reveal(), RegistryToken: e.RegistryToken.Reveal(),
+		})
+	}
+	if len(c.Fields) > 0 {
+		r.Fields = map[string]string{}
+		for name, value := range c.Fields {
+			r.Fields[name] = value.Reveal()
+		}
+	}
+	return r
+}
+
+func (r credentialRecord) credential() *connector.Credential {
+	c := &connector.Credential{
+		ID: r.ID, IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt, Static: r.Static, LongLived: r.LongLived,
+		Handle: r.Handle, Granted: r.Granted, Grain: r.Grain, Warnings: r.Warnings,
+	}
+	for _, e := range r.Entries {
+		c.Entries = append(c.Entries, connector.Entry{
+			Key: e.Key, Username: e.Username, Anonymous: e.Anonymous, Password: connector.NewSecret(e.Password),
+			IdentityToken: connector.NewSecret(e.IdentityToken), RegistryToken: connector.NewSecret(e.RegistryToken),
+		})
+	}
+	if len(r.Fields) > 0 {
+		c.Fields = map[string]connector.Secret{}
+		for name, value := range r.Fields {
+			c.Fields[name] = connector.NewSecret(value)
+		}
+	}
+	return c
+}
+
+// Load reads what an earlier process of this node left: credentials, and
+// intents. An intent that no credential accounts for was cut off, and is
+// revoked. Call it before Restore and Run. The error joins what could not be
+// read; everything else is loaded.
+func (m *Manager) Load() error {
+	documents, credentialsErr := m.Credentials.All()
+	intents, intentsErr := m.Intents.All()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	errs := []error{credentialsErr, intentsErr}
+	for name, document := range intents {
+		r := &revocation{}
+		if err := json.Unmarshal(document, &r.intent); err != nil || r.Connector == nil {
+			errs = append(errs, fmt.Errorf("intent record %s: %w", name, orInvalid(err)))
+			continue
+		}
+		m.revocations[name] = r
+	}
+	unaccounted := maps.Clone(m.revocations)
+	for key, document := range documents {
+		s, err := m.restoreShared(key, document)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("credential record: %w", err))
+			continue
+		}
+		m.byKey[key] = s
+		delete(unaccounted, s.intent)
+		for _, old := range s.superseded {
+			delete(unaccounted, old.intent)
+		}
+		m.forgetUnused(s, time.Now().Round(0))
+		m.showExpiry(s.connector.Ref)
+	}
+	for name := range unaccounted {
+		m.revokeSoon(name, nil)
+	}
+	return errors.Join(errs...)
+}
+
+func (m *Manager) restoreShared(key string, document []byte) (*shared, error) {
+	var r sharedRecord
+	if err := json.Unmarshal(document, &r); err != nil || r.Connector == nil {
+		return nil, orInvalid(err)
+	}
+	def, ok := m.definitions[r.Connector.Issuer.Kind]
+	if !ok {
+		return nil, fmt.Errorf("%w: issuer %q is unknown to this version", connector.ErrInvalid, r.Connector.Issuer.Kind)
+	}
+	issuer, err := def.New(r.Connector.Issuer.Config)
+	if err != nil {
+		return nil, err
+	}
+	s := &shared{
+		key: key, connector: r.Connector, definition: def, issuer: issuer, subject: r.Subject, scope: r.Scope, ttl: r.TTL,
+		holders: map[string]issuers.Identity{}, latest: nobody{r.Subject}, index: -1,
+		current: r.Current.credential(), intent: r.Current.Intent, lookups: r.Lookups,
+	}
+	s.renewAt = renewAt(s.current, s.connector.MaxAge)
+	for _, old := range r.Superseded {
+		if _, live := m.revocations[old.Intent]; live {
+			s.superseded = append(s.superseded, superseded{old.credential(), old.Intent, old.RevokeAt})
+		}
+	}
+	return s, nil
+}
+
+// Restore re-attaches a holder to the credential that its record names,
+// without any call. It is false when the credential is gone.
+func (m *Manager) Restore(key, holder string, identity issuers.Identity) (*Lease, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := m.byKey[key]
+	if !ok {
+		return nil, false
+	}
+	return m.attach(s, Request{Holder: holder, Identity: identity}), true
+}
+
+// checkRestored issues anew what changed while no process was watching.
+func (m *Manager) checkRestored(ctx context.Context) {
+	m.mu.Lock()
+	loaded := make([]*shared, 0, len(m.byKey))
+	for _, s := range m.byKey {
+		loaded = append(loaded, s)
+	}
+	m.mu.Unlock()
+	for _, s := range loaded {
+		for _, l := range s.lookups {
+			if l.outdated(ctx, m.Objects, s.connector.ObjectNamespace) {
+				m.mu.Lock()
+				m.outdate(s)
+				m.mu.Unlock()
+				break
+			}
+		}
+	}
+}
+
+func orInvalid(err error) error {
+	if err == nil {
+		return connector.ErrInvalid
+	}
+	return err
+}
