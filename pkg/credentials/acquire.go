@@ -25,7 +25,7 @@ func (m *Manager) Acquire(ctx context.Context, req Request) (*Lease, error) {
 	place := func() *shared {
 		return &shared{
 			key: key, connector: req.Connector, definition: def, issuer: issuer, subject: subject,
-			scope: req.Scope, ttl: req.TTL, holders: map[string]issuers.Identity{}, index: -1,
+			scope: req.Scope, ttl: req.TTL, holders: map[string]issuers.Identity{},
 		}
 	}
 	for wait := (pending{}); ; {
@@ -92,7 +92,7 @@ func (m *Manager) claim(key string, place func() *shared, req Request, waited pe
 	}
 	now := time.Now().Round(0)
 	if s.flight == nil || !s.flight.ending {
-		s.connector, s.retired = req.Connector, false
+		m.revive(s, req.Connector)
 		if s.satisfies(now, req.MinimumLife) {
 			return m.attach(s, req), pending{}, nil
 		}
@@ -106,7 +106,7 @@ func (m *Manager) claim(key string, place func() *shared, req Request, waited pe
 		m.start(s, newFlight(req.Identity, false))
 	}
 	s.waiters++
-	m.due.schedule(s)
+	m.schedule(s)
 	return nil, pending{s, s.flight}, nil
 }
 
@@ -142,7 +142,7 @@ func (m *Manager) attach(s *shared, req Request) *Lease {
 	s.holders[req.Holder] = req.Identity
 	s.latest = req.Identity
 	s.lingerTill = time.Time{}
-	m.due.schedule(s)
+	m.schedule(s)
 	return &Lease{manager: m, shared: s, holder: req.Holder}
 }
 
@@ -152,6 +152,6 @@ func (m *Manager) forgetUnused(s *shared, now time.Time) {
 	if !s.held() {
 		s.lingerTill = latest(now.Add(m.Linger), s.retryAt)
 	}
-	m.due.schedule(s)
+	m.schedule(s)
 	m.nudge()
 }

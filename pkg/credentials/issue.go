@@ -131,7 +131,10 @@ func accept(j job, cred *connector.Credential) error {
 // land puts a flight's outcome in force and tells who is concerned.
 func (m *Manager) land(s *shared, out outcome) {
 	if out.err == nil {
-		if err := m.Credentials.Put(s.key, encodeShared(s, out)); err != nil {
+		m.mu.Lock()
+		document := encodeShared(s, out)
+		m.mu.Unlock()
+		if err := m.Credentials.Put(s.key, document); err != nil {
 			m.abandon(out.intent, out.credential, err)
 			out = outcome{lookups: out.lookups, err: fmt.Errorf("keeping the credential for a restart: %w", err)}
 		}
@@ -154,7 +157,7 @@ func (m *Manager) land(s *shared, out outcome) {
 		m.forgetUnused(s, now)
 	}
 	f.err = out.err
-	m.due.schedule(s)
+	m.schedule(s)
 	ref, subject, c := s.connector.Ref, s.subject, s.connector
 	m.mu.Unlock()
 

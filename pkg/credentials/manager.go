@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regcred/csi-driver-regcred/internal/due"
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 	"github.com/regcred/csi-driver-regcred/pkg/metrics"
@@ -41,7 +42,7 @@ type Manager struct {
 	listener    Listener
 	byKey       map[string]*shared
 	built       map[string]issuers.Issuer // by configuration
-	due         queue
+	due         due.Queue[*shared]
 	starts      []*shared // flights to start
 	backlog     []*shared // renewals that wait for a worker
 	renewing    int
@@ -103,8 +104,12 @@ func (m *Manager) turn(ctx context.Context, flights *sync.WaitGroup) time.Durati
 	m.mu.Lock()
 	now := time.Now().Round(0)
 	var changed []string
-	for len(m.due) > 0 && !m.due[0].due.After(now) {
-		changed = append(changed, m.step(m.due[0], now)...)
+	for {
+		s, ok := m.due.Pop(now)
+		if !ok {
+			break
+		}
+		changed = append(changed, m.step(s, now)...)
 	}
 	for m.renewing < renewalWorkers && len(m.backlog) > 0 {
 		s := m.backlog[0]
@@ -114,9 +119,7 @@ func (m *Manager) turn(ctx context.Context, flights *sync.WaitGroup) time.Durati
 	starts := m.starts
 	m.starts = nil
 	revoking, sleep := m.dueRevocations(now)
-	if len(m.due) > 0 {
-		sleep = min(sleep, time.Until(m.due[0].due))
-	}
+	sleep = m.due.Wait(now, sleep)
 	m.mu.Unlock()
 
 	for _, s := range starts {
@@ -126,7 +129,7 @@ func (m *Manager) turn(ctx context.Context, flights *sync.WaitGroup) time.Durati
 		flights.Go(func() { m.revoke(ctx, r) })
 	}
 	m.tell(changed)
-	return max(sleep, 0)
+	return sleep
 }
 
 // step does what is due for one credential and returns the holders that see a
@@ -145,18 +148,18 @@ func (m *Manager) step(s *shared, now time.Time) (changed []string) {
 		m.revokeSoon(old.intent, old.credential)
 		return true
 	})
-	switch due := s.renewalDue(); {
+	switch renewal := s.renewalDue(); {
 	case !s.held() && s.flight == nil && !s.lingerTill.IsZero() && !now.Before(s.lingerTill):
 		m.end(s)
-	case due.IsZero() || now.Before(due):
+	case renewal.IsZero() || now.Before(renewal):
 	case m.renewing < renewalWorkers:
-		m.Metrics.RenewalLag.Observe(max(0, now.Sub(latest(due, s.renewAt)).Seconds()))
+		m.Metrics.RenewalLag.Observe(max(0, now.Sub(latest(renewal, s.renewAt)).Seconds()))
 		m.startRenewal(s, now)
 	default:
 		s.backlogged = true
 		m.backlog = append(m.backlog, s)
 	}
-	m.due.schedule(s)
+	m.schedule(s)
 	return changed
 }
 
@@ -173,9 +176,11 @@ func (m *Manager) startRenewal(s *shared, now time.Time) {
 		m.start(s, newFlight(s.latest, true))
 		m.renewing++
 	}
-	s.due = now
-	m.due.schedule(s)
+	m.schedule(s)
 }
+
+// schedule queues s for what it needs next.
+func (m *Manager) schedule(s *shared) { m.due.Set(s, s.nextDue()) }
 
 // emptyNow takes an ended credential out of force.
 func (m *Manager) emptyNow(s *shared, why string) []string {
@@ -219,7 +224,7 @@ func (m *Manager) outdate(s *shared) {
 	if !s.held() {
 		s.lingerTill = time.Now().Round(0)
 	}
-	m.due.schedule(s)
+	m.schedule(s)
 	m.nudge()
 }
 
@@ -246,7 +251,7 @@ func (m *Manager) release(s *shared, holder string, withdraw bool) {
 			s.superseded[i].revokeAt = now
 		}
 	}
-	m.due.schedule(s)
+	m.schedule(s)
 	m.nudge()
 }
 
@@ -266,8 +271,16 @@ func (m *Manager) retire(s *shared) {
 	if s.current != nil && s.current.Static && s.staleUntil.IsZero() {
 		s.staleUntil = time.Now().Round(0).Add(staleGrace)
 	}
-	m.due.schedule(s)
+	m.schedule(s)
 	m.nudge()
+}
+
+// revive takes the Connector's newest generation over, also after it was gone.
+func (m *Manager) revive(s *shared, c *connector.Connector) {
+	if s.retired && s.lastErr == nil {
+		s.staleUntil = time.Time{}
+	}
+	s.connector, s.retired = c, false
 }
 
 func (m *Manager) identityRefreshed(s *shared) {
@@ -275,7 +288,7 @@ func (m *Manager) identityRefreshed(s *shared) {
 	defer m.mu.Unlock()
 	if s.lastErr != nil && issuers.ClassOf(s.lastErr) == issuers.NeedsNewIdentity {
 		s.retryAt = time.Time{}
-		m.due.schedule(s)
+		m.schedule(s)
 		m.nudge()
 	}
 }

@@ -162,7 +162,7 @@ func (m *Manager) restoreShared(key string, document []byte) (*shared, error) {
 	}
 	s := &shared{
 		key: key, connector: r.Connector, definition: def, issuer: issuer, subject: r.Subject, scope: r.Scope, ttl: r.TTL,
-		holders: map[string]issuers.Identity{}, latest: nobody{r.Subject}, index: -1,
+		holders: map[string]issuers.Identity{}, latest: nobody{r.Subject},
 		current: r.Current.credential(), intent: r.Current.Intent, lookups: r.Lookups,
 	}
 	s.renewAt = renewAt(s.current, s.connector.MaxAge)

@@ -1,7 +1,6 @@
 package credentials
 
 import (
-	"container/heap"
 	"math/rand/v2"
 	"time"
 
@@ -64,45 +63,4 @@ func backOff(err error, n int) time.Duration {
 	}
 	wait += rand.N(wait / 4)
 	return max(wait, statedWait(err))
-}
-
-// queue is a heap of everything that falls due, the earliest first.
-type queue []*shared
-
-func (q queue) Len() int           { return len(q) }
-func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
-func (q queue) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].index, q[j].index = i, j
-}
-
-// Push implements heap.Interface.
-func (q *queue) Push(x any) {
-	s := x.(*shared) //nolint:forcetypeassert // the queue holds nothing else
-	s.index = len(*q)
-	*q = append(*q, s)
-}
-
-// Pop implements heap.Interface.
-func (q *queue) Pop() any {
-	old := *q
-	s := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	s.index = -1
-	return s
-}
-
-// schedule puts s where its due time says, or takes it out when nothing is due.
-func (q *queue) schedule(s *shared) {
-	s.due = s.nextDue()
-	switch {
-	case s.due.IsZero() && s.index >= 0:
-		heap.Remove(q, s.index)
-	case s.due.IsZero():
-	case s.index >= 0:
-		heap.Fix(q, s.index)
-	default:
-		heap.Push(q, s)
-	}
 }

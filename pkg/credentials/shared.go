@@ -40,9 +40,6 @@ type shared struct {
 	retryAt    time.Time
 	staleUntil time.Time // static content whose source is gone
 	lingerTill time.Time // when it ends, while nobody holds it
-
-	due   time.Time
-	index int // in the queue; -1 = not queued
 }
 
 // superseded is a former credential that clients may still use.
