@@ -1,0 +1,121 @@
+package render
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"net/netip"
+	"path"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+const (
+	buildkitdFile    = "buildkitd.toml"
+	buildkitdPath    = "/etc/buildkit"
+	buildkitdComment = "# Registries of this volume. buildkitd reads this file when it starts.\n"
+)
+
+// buildkitdConfig is the part of buildkitd.toml that speaks of registries.
+// The types are our own because those of buildkitd emit every empty section.
+type buildkitdConfig struct {
+	Registry map[string]buildkitdRegistry `toml:"registry,omitempty"`
+}
+
+type buildkitdRegistry struct {
+	Mirrors  []string           `toml:"mirrors,omitempty"` // host[/path]
+	HTTP     *bool              `toml:"http,omitempty"`    // false is not the default for loopback hosts
+	Insecure bool               `toml:"insecure,omitempty"`
+	CA       []string           `toml:"ca,omitempty"`
+	KeyPairs []buildkitdKeyPair `toml:"keypair,omitempty"`
+}
+
+type buildkitdKeyPair struct {
+	Key         string `toml:"key"`
+	Certificate string `toml:"cert"`
+}
+
+// buildkitd renders buildkitd.toml and the certificates that it names by
+// absolute path, because buildkitd resolves relative ones against its working
+// directory. Registry passwords are its clients' and have no place here.
+func buildkitd(p *plan) (output, error) {
+	const name = "buildkitd"
+	mount := cmp.Or(p.MountPath, buildkitdPath)
+	var out output
+	config := buildkitdConfig{Registry: make(map[string]buildkitdRegistry)}
+	var plainMirrors []string
+	for _, h := range p.hosts {
+		r := buildkitdRegistry{HTTP: plainHTTP(h)}
+		// With both flags buildkitd would try TLS first; plainHTTP says no.
+		r.Insecure = h.registry.InsecureSkipVerify && !h.registry.PlainHTTP
+		mirrors, omitted := p.mirrors(name, h, func(mirror) string { return "" })
+		out.omitted = append(out.omitted, omitted...)
+		for _, m := range mirrors {
+			r.Mirrors = append(r.Mirrors, m.location())
+			if _, spoken := p.mirrorHost(m); !spoken && m.scheme == "http" {
+				plainMirrors = append(plainMirrors, m.host)
+			}
+		}
+		// A colon is an ordinary byte of a Linux file name, and the
+		// certs.d directories of docker have it too.
+		file := "certs/" + h.name
+		if ca := h.authorities(); len(ca) > 0 {
+			out.files = append(out.files, File{Path: file + ".crt", Data: ca})
+			r.CA = []string{path.Join(mount, file+".crt")}
+		}
+		if certificate, key, ok := h.clientPair(); ok {
+			// Not *.crt: that could be the CA of another host.
+			out.files = append(out.files,
+				File{Path: file + ".cert", Data: certificate},
+				File{Path: file + ".key", Data: key, Secret: true})
+			r.KeyPairs = []buildkitdKeyPair{{Key: path.Join(mount, file+".key"), Certificate: path.Join(mount, file+".cert")}}
+		}
+		if r.HTTP != nil || r.Insecure || len(r.Mirrors)+len(r.CA)+len(r.KeyPairs) > 0 {
+			config.Registry[h.name] = r
+		}
+	}
+	// How a mirror is reached stands in its own section; no connector speaks
+	// for these hosts, so the URL decides.
+	for _, m := range plainMirrors {
+		yes := true
+		config.Registry[m] = buildkitdRegistry{HTTP: &yes}
+	}
+	data, err := encodeTOML(config)
+	if err != nil {
+		return output{}, err
+	}
+	out.files = append(out.files, File{Path: buildkitdFile, Data: data})
+	return out, nil
+}
+
+// plainHTTP is the value of http, nil where buildkitd's default holds: it
+// takes loopback hosts for plain HTTP unless told otherwise.
+func plainHTTP(h host) *bool {
+	if h.registry.PlainHTTP || loopback(h.name) {
+		return &h.registry.PlainHTTP
+	}
+	return nil
+}
+
+func loopback(hostport string) bool {
+	name := hostport
+	if i := strings.LastIndexByte(name, ':'); i >= 0 && !strings.Contains(name[i:], "]") {
+		name = name[:i]
+	}
+	if name == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil && address.IsLoopback()
+}
+
+func encodeTOML(v any) ([]byte, error) {
+	b := bytes.NewBufferString(buildkitdComment)
+	enc := toml.NewEncoder(b)
+	enc.SetIndentTables(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encoding TOML: %w", err)
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,86 @@
+package render
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// configuration is one way to write a volume's content: the files of one
+// client or family of clients.
+type configuration struct {
+	name  string
+	alias string // an older spelling, or empty
+	// paths are what render may produce beside what is in its answer today,
+	// directories with a trailing slash: leaving such a file out is no
+	// mistake while it happens to be missing.
+	paths  []string
+	render func(*plan) (output, error)
+}
+
+// output is what one configuration renders.
+type output struct {
+	files []File
+	// omitted lists mirrors and flags that the format cannot say. A
+	// credential that it cannot carry is an error instead.
+	omitted []Omission
+}
+
+// configurations is the one list of configurations, sorted by name.
+func configurations() []configuration {
+	return []configuration{
+		{name: "buildkitd", paths: []string{buildkitdFile, "certs/"}, render: buildkitd},
+		{name: "docker-config", alias: "registry-config", paths: []string{configFile}, render: dockerConfig},
+		{name: "dockerd", paths: []string{daemonFile, "certs.d/"}, render: dockerd},
+		{name: "fields", paths: fieldFiles, render: fields},
+	}
+}
+
+// Names lists the canonical names of the configurations, sorted.
+func Names() []string {
+	var names []string
+	for _, c := range configurations() {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// Canonical returns the canonical name for a name or alias; false when there
+// is no such configuration.
+func Canonical(name string) (string, bool) {
+	c, ok := lookup(name)
+	return c.name, ok
+}
+
+func lookup(name string) (configuration, bool) {
+	all := configurations()
+	i := slices.IndexFunc(all, func(c configuration) bool {
+		return name != "" && (c.name == name || c.alias == name)
+	})
+	if i < 0 {
+		return configuration{}, false
+	}
+	return all[i], true
+}
+
+// chosen looks up the names that a volume asks for, each once.
+func chosen(names []string) ([]configuration, error) {
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%w: configuration.names names no configuration: write one or more of %s",
+			connector.ErrInvalid, strings.Join(Names(), ", "))
+	}
+	var all []configuration
+	for _, name := range names {
+		c, ok := lookup(name)
+		if !ok {
+			return nil, fmt.Errorf("%w: configuration %q is not known: write one or more of %s",
+				connector.ErrInvalid, name, strings.Join(Names(), ", "))
+		}
+		if !slices.ContainsFunc(all, func(o configuration) bool { return o.name == c.name }) {
+			all = append(all, c)
+		}
+	}
+	return all, nil
+}

@@ -1,0 +1,135 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+const configFile = "config.json"
+
+// dockerHubKey is the one spelling under which docker, crane, skopeo, regctl,
+// helm, oras, imgpkg and BuildKit all find Docker Hub.
+const dockerHubKey = "https://index.docker.io/v1/"
+
+// tokenUser stands for the user where there is only an identity token:
+// containers/image reads no entry without an `auth`, and docker writes this.
+const tokenUser = "<token>"
+
+// authEntry is one entry of config.json. User and password go into `auth`
+// alone: every client reads it, skopeo reads nothing else, and it wins over
+// `username` and `password`, so a second copy could only disagree.
+type authEntry struct {
+	Auth          string `json:"auth,omitempty"`
+	IdentityToken string `json:"identitytoken,omitempty"`
+	RegistryToken string `json:"registrytoken,omitempty"`
+}
+
+// dockerAuths is config.json. Without entries it is {}, which every client
+// takes for anonymous access; an empty file is a hard error for skopeo.
+type dockerAuths struct {
+	Auths map[string]authEntry `json:"auths,omitempty"`
+}
+
+// dockerConfig renders config.json for docker, buildx, buildctl, crane,
+// kaniko, helm, oras and skopeo. It has one entry per host and never a path
+// key: of two path keys most clients pick one at random.
+func dockerConfig(p *plan) (output, error) {
+	const name = "docker-config"
+	auths, omitted, err := authsOf(name, p)
+	if err != nil {
+		return output{}, err
+	}
+	data, err := encodeJSON(auths)
+	if err != nil {
+		return output{}, err
+	}
+	return output{files: []File{{Path: configFile, Data: data, Secret: len(auths.Auths) > 0}}, omitted: omitted}, nil
+}
+
+// authsOf makes the content of config.json for the named configuration.
+func authsOf(configuration string, p *plan) (dockerAuths, []Omission, error) {
+	for i := range p.Sources {
+		s := &p.Sources[i]
+		if e, ok := s.undeclared(); ok {
+			return dockerAuths{}, nil, fmt.Errorf("%w: configuration %s: connector %s: the entry for %s matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries",
+				connector.ErrPrecondition, configuration, s.Connector, e.Key)
+		}
+	}
+	var auths dockerAuths
+	var omitted []Omission
+	for _, h := range p.hosts {
+		e, path, err := h.whole()
+		if err != nil {
+			return dockerAuths{}, nil, fmt.Errorf("%w: configuration %s: connector %s: registry %s: %w",
+				connector.ErrPrecondition, configuration, h.owner.Connector, h.name, err)
+		}
+		if formOf(e) == "" || e.Anonymous {
+			continue
+		}
+		if path != "" {
+			omitted = append(omitted, Omission{
+				Configuration: configuration, Host: h.name, Connector: h.owner.Connector, What: "path", Value: path,
+				Why: "the format has no usable path keys: the credential is offered for the whole host",
+			})
+		}
+		if auths.Auths == nil {
+			auths.Auths = make(map[string]authEntry, len(p.hosts))
+		}
+		auths.Auths[dockerKey(h.name)] = newAuthEntry(e)
+	}
+	return auths, omitted, nil
+}
+
+func dockerKey(name string) string {
+	if name == connector.DockerHub {
+		return dockerHubKey
+	}
+	return name
+}
+
+func newAuthEntry(e connector.Entry) authEntry {
+	switch formOf(e) {
+	case FormIdentityToken:
+		return authEntry{Auth: basicAuth(cmp.Or(e.Username, tokenUser), ""), IdentityToken: e.IdentityToken.Reveal()}
+	case FormRegistryToken:
+		return authEntry{RegistryToken: e.RegistryToken.Reveal()}
+	default:
+		return authEntry{Auth: basicAuth(e.Username, e.Password.Reveal())}
+	}
+}
+
+// whole returns the one entry that can stand for the whole host, the zero
+// Entry when there is none, and the paths that it was limited to. Entries
+// that differ are an error.
+func (h host) whole() (e connector.Entry, path string, err error) {
+	entries := h.entries
+	// Anonymous access to the rest of the host is what no entry means.
+	if n := len(entries); n > 0 && entries[n-1].Key.Path == "" && entries[n-1].Anonymous {
+		entries = entries[:n-1]
+	}
+	if len(entries) == 0 {
+		return connector.Entry{}, "", nil
+	}
+	var paths []string
+	limited := true
+	for _, other := range entries {
+		if err := checkText(other); err != nil {
+			return connector.Entry{}, "", err
+		}
+		paths = append(paths, cmp.Or(other.Key.Path, "(whole host)"))
+		limited = limited && other.Key.Path != ""
+	}
+	for _, other := range entries[1:] {
+		if !sameSecret(entries[0], other) {
+			return connector.Entry{}, "", fmt.Errorf("there are different credentials for %s, and the format holds one per host: leave one of them in the Connector, or use one Connector and volume for each",
+				strings.Join(paths, ", "))
+		}
+	}
+	if limited {
+		path = strings.Join(paths, ", ")
+	}
+	return entries[0], path, nil
+}

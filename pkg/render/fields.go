@@ -1,0 +1,135 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// fieldFiles are the files that the core itself makes.
+var fieldFiles = []string{".dockerconfigjson", "auth", "expiry", "password", "registry", "token", "username"}
+
+// fields renders one file per value, without a final newline, for programs
+// that read no registry configuration:
+//
+//	auth               base64 of username:password
+//	username, password
+//	token              identity or registry token
+//	registry           the hosts, one a line
+//	expiry             RFC 3339, UTC; absent when nothing tells the end
+//	.dockerconfigjson  config.json of this connector alone; {} when emptied
+//
+// and what the issuer adds. A connector speaks for itself here: who wins a
+// host plays no part, and with several connectors each has its own folder.
+// Entries of one credential may differ in host only: one file holds one
+// password.
+func fields(p *plan) (output, error) {
+	var out output
+	for i := range p.Sources {
+		s := p.Sources[i]
+		folder := ""
+		if len(p.Sources) > 1 {
+			folder = folderName(s) + "/"
+		}
+		files, omitted, err := fieldsOf(s)
+		if err != nil {
+			return output{}, err
+		}
+		for _, f := range files {
+			f.Path = folder + f.Path
+			out.files = append(out.files, f)
+		}
+		out.omitted = append(out.omitted, omitted...)
+	}
+	return out, nil
+}
+
+// folderName makes the connector, as the pod wrote it, a file name. Object
+// names hold no underscore, so different connectors stay different.
+func folderName(s Source) string {
+	return strings.NewReplacer("/", "_", ":", "__").Replace(cmp.Or(s.Written, s.Connector.String()))
+}
+
+func fieldsOf(s Source) ([]File, []Omission, error) {
+	const name = "fields"
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("%w: configuration %s: connector %s: %s", connector.ErrPrecondition, name, s.Connector, fmt.Sprintf(format, args...))
+	}
+	var entries []connector.Entry
+	if s.Credential != nil {
+		entries = slices.DeleteFunc(slices.Clone(s.Credential.Entries), func(e connector.Entry) bool { return e.Anonymous })
+	}
+	for _, e := range entries {
+		if err := checkText(e); err != nil {
+			return nil, nil, refuse("registry %s: %s", e.Key.Host, err)
+		}
+		if !sameSecret(entries[0], e) {
+			return nil, nil, refuse("password: there are different credentials for %s and %s, and one file holds one: leave one of them in the Connector, or use docker-config",
+				entries[0].Key, e.Key)
+		}
+	}
+	alone, err := newPlan(Input{Sources: []Source{s}})
+	if err != nil {
+		return nil, nil, err
+	}
+	auths, omitted, err := authsOf(name, alone)
+	if err != nil {
+		return nil, nil, err
+	}
+	config, err := encodeJSON(auths)
+	if err != nil {
+		return nil, nil, err
+	}
+	files := []File{{Path: ".dockerconfigjson", Data: config, Secret: len(auths.Auths) > 0}}
+	if s.Credential == nil {
+		return files, nil, nil
+	}
+	if len(entries) > 0 {
+		files = append(files, entryFields(entries[0])...)
+		files = append(files, File{Path: "registry", Data: []byte(strings.Join(served(alone), "\n"))})
+	}
+	if at := s.Credential.ExpiresAt; !at.IsZero() {
+		files = append(files, File{Path: "expiry", Data: []byte(at.UTC().Format(time.RFC3339))})
+	}
+	for _, field := range slices.Sorted(maps.Keys(s.Credential.Fields)) {
+		if strings.Contains(field, "/") || checkPath(field) != nil {
+			return nil, nil, refuse("issuer %s adds the field %q, which is not a file name: report it as a bug of the issuer", s.Issuer, field)
+		}
+		files = append(files, File{Path: field, Data: []byte(s.Credential.Fields[field].Reveal()), Secret: true})
+	}
+	return files, omitted, nil
+}
+
+// served lists the hosts for which a connector has a credential, sorted.
+func served(p *plan) []string {
+	var names []string
+	for _, h := range p.hosts {
+		if slices.ContainsFunc(h.entries, func(e connector.Entry) bool { return !e.Anonymous }) {
+			names = append(names, h.name)
+		}
+	}
+	return names
+}
+
+func entryFields(e connector.Entry) []File {
+	values := map[string]string{
+		"username": e.Username,
+		"password": e.Password.Reveal(),
+		"token":    e.IdentityToken.Reveal() + e.RegistryToken.Reveal(), // one of them is empty
+	}
+	if formOf(e) == FormBasic {
+		values["auth"] = basicAuth(e.Username, e.Password.Reveal())
+	}
+	var files []File
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if values[name] != "" {
+			files = append(files, File{Path: name, Data: []byte(values[name]), Secret: true})
+		}
+	}
+	return files
+}

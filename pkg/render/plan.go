@@ -1,0 +1,220 @@
+package render
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// plan is an Input after precedence: who serves which host, and with what.
+type plan struct {
+	Input
+	hosts []host // sorted by name
+	lost  []Loss
+}
+
+// host is one registry host of the volume.
+type host struct {
+	name string
+	// owner is the connector whose word counts for this host: the first that
+	// claims it with an entry, or else the first that declares it.
+	owner *Source
+	// entries are what the owner gives, the more specific first; empty when
+	// it is emptied or only declares the host.
+	entries []connector.Entry
+	// registry is the owner's; when it does not declare the host, public
+	// trust.
+	registry Registry
+}
+
+func newPlan(in Input) (*plan, error) {
+	if in.MountPath != "" && (!path.IsAbs(in.MountPath) || path.Clean(in.MountPath) != in.MountPath || hasControl(in.MountPath)) {
+		return nil, fmt.Errorf("%w: mount.path %q: write the absolute path at which the container mounts the volume, such as /etc/buildkit",
+			connector.ErrInvalid, in.MountPath)
+	}
+	for i := range in.Sources {
+		if err := in.Sources[i].check(); err != nil {
+			return nil, err
+		}
+	}
+	p := &plan{Input: in}
+	owners := make(map[string]*Source)
+	// Entries first: a connector that merely declares a host must not set
+	// the mirrors or the trust under which another one's credential is sent.
+	for i := range in.Sources {
+		s := &in.Sources[i]
+		for _, name := range s.claims() {
+			if owners[name] == nil {
+				owners[name] = s
+			}
+		}
+	}
+	for i := range in.Sources {
+		s := &in.Sources[i]
+		for _, r := range s.Registries {
+			if owners[r.Host] == nil {
+				owners[r.Host] = s
+			}
+		}
+	}
+	for name, owner := range owners {
+		p.hosts = append(p.hosts, host{name: name, owner: owner, entries: owner.entries(name), registry: owner.registry(name)})
+	}
+	slices.SortFunc(p.hosts, func(a, b host) int { return cmp.Compare(a.name, b.name) })
+	p.lost = losses(p.hosts, in.Sources)
+	return p, nil
+}
+
+// emptied reports whether the content of a source is missing.
+func (p *plan) emptied() bool {
+	return slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Credential == nil })
+}
+
+// host returns the plan for one host.
+func (p *plan) host(name string) (host, bool) {
+	i, ok := slices.BinarySearchFunc(p.hosts, name, func(h host, name string) int { return cmp.Compare(h.name, name) })
+	if !ok {
+		return host{}, false
+	}
+	return p.hosts[i], true
+}
+
+// check refuses what the vocabulary does not allow, because hosts become file
+// names and a malformed entry would cost a client its whole file.
+func (s *Source) check() error {
+	for _, r := range s.Registries {
+		if !exactHost(r.Host) {
+			return fmt.Errorf("%w: connector %s: registries: host %q: write host or host:port in lower case, without a glob",
+				connector.ErrInvalid, s.Connector, r.Host)
+		}
+		if len(r.CA) > 0 && len(certificates(r.CA)) == 0 {
+			return fmt.Errorf("%w: connector %s: registries: host %s: the CA holds no PEM CERTIFICATE block",
+				connector.ErrPrecondition, s.Connector, r.Host)
+		}
+	}
+	if i := slices.IndexFunc(s.Claims, func(name string) bool { return !exactHost(name) }); i >= 0 {
+		return fmt.Errorf("%w: connector %s: claimed host %q is not canonical", connector.ErrInvalid, s.Connector, s.Claims[i])
+	}
+	if s.Credential == nil {
+		return nil
+	}
+	for _, e := range s.Credential.Entries {
+		if canonical, err := connector.CanonicalHost(e.Key.Host); err != nil || canonical != e.Key.Host {
+			return fmt.Errorf("%w: connector %s: issuer %s: entry for %q: the host is not canonical",
+				connector.ErrInvalid, s.Connector, s.Issuer, e.Key)
+		}
+		if formOf(e) == "" {
+			return fmt.Errorf("%w: connector %s: issuer %s: entry for %s holds no credential that a client can use: give a username with a password, one token, or declare it anonymous",
+				connector.ErrPrecondition, s.Connector, s.Issuer, e.Key)
+		}
+	}
+	return nil
+}
+
+func exactHost(name string) bool {
+	canonical, err := connector.CanonicalHost(name)
+	return err == nil && canonical == name && !strings.Contains(name, "*")
+}
+
+// claims lists the hosts that s serves with an entry, or served before it was
+// emptied. A glob claims the declared hosts that it matches.
+func (s *Source) claims() []string {
+	switch {
+	case s.Credential == nil && len(s.Claims) > 0:
+		return s.Claims
+	case s.Credential == nil:
+		return s.declared()
+	}
+	var names []string
+	for _, e := range s.Credential.Entries {
+		if !e.Key.HostGlob() {
+			names = append(names, e.Key.Host)
+			continue
+		}
+		for _, name := range s.declared() {
+			if e.Key.MatchesHost(name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+func (s *Source) declared() []string {
+	var names []string
+	for _, r := range s.Registries {
+		names = append(names, r.Host)
+	}
+	return names
+}
+
+func (s *Source) registry(name string) Registry {
+	i := slices.IndexFunc(s.Registries, func(r Registry) bool { return r.Host == name })
+	if i < 0 {
+		return Registry{Host: name}
+	}
+	return s.Registries[i]
+}
+
+// entries lists what s gives for one host by precedence, without what can
+// never be chosen: behind an entry for the whole host nothing is.
+func (s *Source) entries(name string) []connector.Entry {
+	if s.Credential == nil {
+		return nil
+	}
+	var matching []connector.Entry
+	for _, e := range s.Credential.Entries {
+		if e.Key.MatchesHost(name) {
+			matching = append(matching, e)
+		}
+	}
+	slices.SortStableFunc(matching, func(a, b connector.Entry) int { return connector.Compare(a.Key, b.Key) })
+	var kept []connector.Entry
+	for _, e := range matching {
+		if slices.ContainsFunc(kept, func(k connector.Entry) bool { return k.Key.Path == e.Key.Path }) {
+			continue
+		}
+		e.Key.Host = name
+		kept = append(kept, e)
+		if e.Key.Path == "" {
+			break
+		}
+	}
+	return kept
+}
+
+// undeclared returns the first entry whose glob matches no declared host, so
+// that a client that knows only exact hosts cannot be given it.
+func (s *Source) undeclared() (connector.Entry, bool) {
+	if s.Credential == nil {
+		return connector.Entry{}, false
+	}
+	for _, e := range s.Credential.Entries {
+		if !e.Anonymous && e.Key.HostGlob() && !slices.ContainsFunc(s.declared(), e.Key.MatchesHost) {
+			return e, true
+		}
+	}
+	return connector.Entry{}, false
+}
+
+// clientPair returns the client certificate and key for a host: both or
+// neither, because clients fail on half a pair. An emptied connector gives
+// none.
+func (h host) clientPair() (certificate, key []byte, ok bool) {
+	certificate = bytes.Join(certificates(h.registry.ClientCertificate), nil)
+	if h.owner.Credential == nil || len(certificate) == 0 || h.registry.ClientKey.IsZero() {
+		return nil, nil, false
+	}
+	return certificate, []byte(h.registry.ClientKey.Reveal()), true
+}
+
+// hasControl reports whether s holds a control character. None has a place in
+// a file name or a credential: HTTP cannot carry them (RFC 7617 section 2).
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}

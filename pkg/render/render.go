@@ -1,0 +1,169 @@
+package render
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// Marker is the file at a volume's root by which the driver knows it again;
+// no configuration may render it.
+const Marker = ".csi.regcred.dev"
+
+// Render makes a volume's files. The error wraps connector.ErrInvalid when the
+// pod asked for something that does not exist, and connector.ErrPrecondition
+// when a configuration cannot carry a credential; it names the configuration,
+// the connector and what to change, never a secret.
+func Render(in Input) (Files, error) {
+	wanted, err := chosen(in.Configurations)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPlan(in)
+	if err != nil {
+		return nil, err
+	}
+	var c content
+	var omitted []Omission
+	for _, configuration := range wanted {
+		out, err := configuration.render(p)
+		if err != nil {
+			return nil, err
+		}
+		c.add("configuration "+configuration.name, out.files...)
+		omitted = append(omitted, out.omitted...)
+	}
+	c.add("every volume", trustBundle(p)...)
+	report, err := reportFile(p, omitted)
+	if err != nil {
+		return nil, err
+	}
+	c.add("every volume", report)
+
+	if err := c.exclude(in.Exclude, wanted, p.emptied()); err != nil {
+		return nil, err
+	}
+	return c.files()
+}
+
+// content collects files and remembers who rendered each.
+type content []rendered
+
+type rendered struct {
+	File
+	by string
+}
+
+func (c *content) add(by string, files ...File) {
+	for _, f := range files {
+		*c = append(*c, rendered{File: f, by: by})
+	}
+}
+
+// files checks the whole and returns it sorted.
+func (c content) files() (Files, error) {
+	if len(c) == 0 {
+		return nil, fmt.Errorf("%w: configuration.names leaves every file out: remove one of its \"!file\" items", connector.ErrInvalid)
+	}
+	slices.SortStableFunc(c, func(a, b rendered) int { return cmp.Compare(a.Path, b.Path) })
+	by := make(map[string]string, len(c))
+	files := make(Files, 0, len(c))
+	for _, f := range c {
+		if err := checkPath(f.Path); err != nil {
+			return nil, fmt.Errorf("%w: %s renders %w", connector.ErrInvalid, f.by, err)
+		}
+		if other, taken := by[f.Path]; taken {
+			return nil, fmt.Errorf("%w: %s and %s both render %s: leave one of them away, or the file out with \"!%s\"",
+				connector.ErrInvalid, other, f.by, f.Path, f.Path)
+		}
+		by[f.Path] = f.by
+		files = append(files, f.File)
+	}
+	for _, f := range files {
+		for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
+			if other, isFile := by[dir]; isFile {
+				return nil, fmt.Errorf("%w: %s renders the file %s, and %s needs a directory of that name: mount them as two volumes",
+					connector.ErrInvalid, other, dir, by[f.Path])
+			}
+		}
+	}
+	return files, nil
+}
+
+// checkPath keeps files inside the volume and away from names that its layout
+// uses: ".." prefixes belong to the atomic switch, the marker to the driver.
+func checkPath(name string) error {
+	if name == "" || path.IsAbs(name) || path.Clean(name) != name || name == "." {
+		return fmt.Errorf("%q, which is not a clean relative path", name)
+	}
+	for segment := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(segment, "..") || len(segment) > 255 || hasControl(segment) {
+			return fmt.Errorf("%q, which is not a usable file name", name)
+		}
+	}
+	if name == Marker || strings.HasPrefix(name, Marker+"/") {
+		return fmt.Errorf("%q, which is reserved", name)
+	}
+	return nil
+}
+
+// exclude drops the files that the pod does not want: by path, or whole
+// directories.
+func (c *content) exclude(names []string, wanted []configuration, emptied bool) error {
+	for _, written := range names {
+		name := strings.TrimSuffix(strings.TrimPrefix(written, "!"), "/")
+		matches := func(f rendered) bool { return f.Path == name || strings.HasPrefix(f.Path, name+"/") }
+		// Files come and go with a credential or a CA: what could be there
+		// tomorrow must not fail a renewal today.
+		known := emptied || slices.ContainsFunc(*c, matches) || mayRender(wanted, name)
+		if !known {
+			return fmt.Errorf("%w: \"!%s\" in configuration.names leaves out a file that the volume does not have; it has %s",
+				connector.ErrInvalid, name, strings.Join(c.paths(), ", "))
+		}
+	}
+	*c = slices.DeleteFunc(*c, func(f rendered) bool {
+		return slices.ContainsFunc(names, func(written string) bool {
+			name := strings.TrimSuffix(strings.TrimPrefix(written, "!"), "/")
+			return f.Path == name || strings.HasPrefix(f.Path, name+"/")
+		})
+	})
+	return nil
+}
+
+func mayRender(wanted []configuration, name string) bool {
+	possible := []string{trustFile, reportName}
+	for _, c := range wanted {
+		possible = append(possible, c.paths...)
+	}
+	return slices.ContainsFunc(possible, func(p string) bool {
+		return p == name || p == name+"/" || (strings.HasSuffix(p, "/") && strings.HasPrefix(name, p))
+	})
+}
+
+func (c content) paths() []string {
+	var paths []string
+	for _, f := range c {
+		paths = append(paths, f.Path)
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// encodeJSON writes indented JSON with a final newline and without the
+// escapes that are meant for HTML.
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encoding JSON: %w", err)
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,109 @@
+package render
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+const reportName = "regcred.json"
+
+// Report is regcred.json: where the content of a volume comes from and what
+// became of it. It never holds a secret, and no time of rendering: the same
+// input gives the same report.
+type Report struct {
+	// Version is 1; new members may be added under it.
+	Version int `json:"version"`
+	// Entries are sorted by host; those of one host by precedence.
+	Entries []ReportEntry `json:"entries"`
+	// Lost lists what a connector says of a host that another one serves.
+	Lost []Loss `json:"lost,omitempty"`
+	// Omitted lists what a configuration could not express.
+	Omitted []Omission `json:"omitted,omitempty"`
+}
+
+// ReportEntry is what one connector gives for one host. Times are UTC, whole
+// seconds; a time that nobody knows is absent.
+type ReportEntry struct {
+	// Host is host[:port]; absent when an emptied connector names no host.
+	Host string `json:"host,omitempty"`
+	// Path limits the entry to repositories below it.
+	Path      string        `json:"path,omitempty"`
+	Connector connector.Ref `json:"connector"`
+	Issuer    string        `json:"issuer"`
+	// Form is absent when the entry is emptied.
+	Form      Form            `json:"form,omitempty"`
+	IssuedAt  time.Time       `json:"issuedAt,omitzero"`
+	ExpiresAt time.Time       `json:"expiresAt,omitzero"`
+	RenewAt   time.Time       `json:"renewAt,omitzero"`
+	Granted   connector.Scope `json:"granted,omitzero"`
+	Grain     connector.Grain `json:"grain,omitempty"`
+	LongLived bool            `json:"longLived"`
+	// Emptied says why there is no credential now.
+	Emptied string `json:"emptied,omitempty"`
+}
+
+// Omission is something that a configuration's format cannot express.
+type Omission struct {
+	Configuration string        `json:"configuration"`
+	Host          string        `json:"host"`
+	Connector     connector.Ref `json:"connector"`
+	// What is "mirror", "plainHTTP", "insecureSkipVerify", "ca",
+	// "clientCertificate", or "path" where a credential for some
+	// repositories is offered for the whole host.
+	What string `json:"what"`
+	// Value is the mirror's URL or the path; never a secret.
+	Value string `json:"value,omitempty"`
+	Why   string `json:"why"`
+}
+
+func reportFile(p *plan, omitted []Omission) (File, error) {
+	data, err := encodeJSON(Report{Version: 1, Entries: reportEntries(p), Lost: p.lost, Omitted: omitted})
+	return File{Path: reportName, Data: data}, err
+}
+
+func reportEntries(p *plan) []ReportEntry {
+	entries := []ReportEntry{}
+	named := make(map[*Source]bool)
+	for _, h := range p.hosts {
+		switch {
+		case h.owner.Credential == nil:
+			entries = append(entries, emptiedEntry(h.owner, h.name))
+			named[h.owner] = true
+		default:
+			for _, e := range h.entries {
+				entries = append(entries, newReportEntry(h.owner, e))
+			}
+		}
+	}
+	for i := range p.Sources {
+		s := &p.Sources[i]
+		if s.Credential == nil && !named[s] {
+			entries = append(entries, emptiedEntry(s, ""))
+		}
+		if s.Credential == nil {
+			continue
+		}
+		// Formats without credentials carry on where no host matches a glob.
+		if e, ok := s.undeclared(); ok {
+			entries = append(entries, newReportEntry(s, e))
+		}
+	}
+	return entries
+}
+
+func emptiedEntry(s *Source, host string) ReportEntry {
+	return ReportEntry{Host: host, Connector: s.Connector, Issuer: s.Issuer, RenewAt: seconds(s.RenewAt), Emptied: cmp.Or(s.Emptied, "no credential")}
+}
+
+func newReportEntry(s *Source, e connector.Entry) ReportEntry {
+	c := s.Credential
+	return ReportEntry{
+		Host: e.Key.Host, Path: e.Key.Path, Connector: s.Connector, Issuer: s.Issuer, Form: formOf(e),
+		IssuedAt: seconds(c.IssuedAt), ExpiresAt: seconds(c.ExpiresAt), RenewAt: seconds(s.RenewAt),
+		Granted: c.Granted, Grain: c.Grain, LongLived: c.LongLived,
+	}
+}
+
+func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }

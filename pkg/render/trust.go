@@ -1,0 +1,45 @@
+package render
+
+import (
+	"bytes"
+	"encoding/pem"
+	"slices"
+)
+
+const trustFile = "ca.crt"
+
+// trustBundle renders ca.crt: the private CAs of all hosts in one file, each
+// certificate once, for clients that take a bundle (SSL_CERT_FILE). There is
+// none when all hosts are publicly trusted.
+func trustBundle(p *plan) []File {
+	var seen [][]byte
+	var bundle []byte
+	for _, h := range p.hosts {
+		for _, certificate := range certificates(h.registry.CA) {
+			if slices.ContainsFunc(seen, func(s []byte) bool { return bytes.Equal(s, certificate) }) {
+				continue
+			}
+			seen = append(seen, certificate)
+			bundle = append(bundle, certificate...)
+		}
+	}
+	if len(bundle) == 0 {
+		return nil
+	}
+	return []File{{Path: trustFile, Data: bundle}}
+}
+
+// certificates cuts PEM text into CERTIFICATE blocks, encoded anew, so that
+// nothing else reaches a volume and files can be concatenated.
+func certificates(text []byte) [][]byte {
+	var all [][]byte
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			all = append(all, pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
+		}
+	}
+	return all
+}
+
+// authorities is the CA file of one host, nil when it is publicly trusted.
+func (h host) authorities() []byte { return bytes.Join(certificates(h.registry.CA), nil) }
