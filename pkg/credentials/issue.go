@@ -171,7 +171,7 @@ func (m *Manager) land(s *shared, out outcome) {
 }
 
 func (m *Manager) succeed(s *shared, out outcome, now time.Time) (changed []string) {
-	before := s.current
+	before, recovered := s.current, s.lastErr != nil
 	if before != nil && s.intent != "" {
 		at := revokeAt(now, before, s.connector.Overlap)
 		if s.cutOverlap || len(s.holders) == 0 {
@@ -183,7 +183,7 @@ func (m *Manager) succeed(s *shared, out outcome, now time.Time) (changed []stri
 	s.renewAt = renewAt(out.credential, s.connector.MaxAge)
 	s.failures, s.lastErr, s.retryAt, s.staleUntil, s.cutOverlap = 0, nil, time.Time{}, time.Time{}, false
 	m.showExpiry(s.connector.Ref)
-	if before == nil || !before.SameContent(out.credential) {
+	if before == nil || recovered || !before.SameContent(out.credential) {
 		changed = holdersOf(s)
 	}
 	return changed

@@ -1,0 +1,149 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/regcred/csi-driver-regcred/pkg/audit"
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+	"github.com/regcred/csi-driver-regcred/pkg/render"
+)
+
+// files renders what the volume has to show now.
+func (m *Manager) files(ctx context.Context, v *volume) (render.Files, error) {
+	a := v.spec.Attributes
+	in := render.Input{Configurations: a.Configurations, Exclude: a.Exclude, MountPath: a.MountPath}
+	for _, g := range v.grants {
+		source, err := m.source(ctx, g)
+		if err != nil {
+			return nil, fmt.Errorf("connector %s: %w", g.use.Ref, err)
+		}
+		in.Sources = append(in.Sources, source)
+	}
+	return render.Render(in)
+}
+
+func (m *Manager) source(ctx context.Context, g *grant) (render.Source, error) {
+	s := render.Source{
+		Connector: g.use.Ref, Written: g.use.Written, Issuer: g.connector.Issuer.Kind, Emptied: g.withdrawn,
+	}
+	if g.lease != nil {
+		state := g.lease.State()
+		s.Credential, s.RenewAt, s.Emptied = state.Credential, state.RenewAt, state.Emptied
+	}
+	trust, err := issuers.ResolveTrust(ctx, objectsOf{m.Objects, g.connector.ObjectNamespace}, g.connector.Registries)
+	if err != nil {
+		return s, err
+	}
+	for _, t := range trust {
+		s.Registries = append(s.Registries, registry(t, s.Credential != nil))
+	}
+	return s, nil
+}
+
+// registry keeps a client key out unless the Connector delivers it, and when
+// the entries are emptied.
+func registry(t issuers.Trust, alive bool) render.Registry {
+	r := render.Registry{
+		Host: t.Host, PlainHTTP: t.PlainHTTP, InsecureSkipVerify: t.TLS.InsecureSkipVerify, CA: t.CA, Mirrors: t.Mirrors,
+	}
+	if t.TLS.DeliverClientCertificate && alive {
+		r.ClientCertificate, r.ClientKey = t.ClientCertificate, t.ClientKey
+	}
+	return r
+}
+
+// objectsOf reads the objects of one namespace.
+type objectsOf struct {
+	objects   Objects
+	namespace string
+}
+
+// Object implements issuers.Objects.
+func (o objectsOf) Object(ctx context.Context, kind connector.ObjectKind, name string) (*connector.Object, error) {
+	return o.objects.Object(ctx, kind, o.namespace, name)
+}
+
+// Select implements issuers.Objects; trust is never selected.
+func (o objectsOf) Select(context.Context, connector.ObjectKind, connector.Selector) ([]*connector.Object, error) {
+	return nil, fmt.Errorf("%w: trust is read by name", connector.ErrInvalid)
+}
+
+// rerender brings the content up to date. On failure the last good content
+// stays and another try is planned.
+func (m *Manager) rerender(ctx context.Context, v *volume) {
+	files, err := m.files(ctx, v)
+	if err != nil {
+		m.report(v, err)
+		return
+	}
+	emptied := m.emptied(v)
+	changed, err := m.Disk.Update(v.spec.Place, files, emptied != "")
+	switch {
+	case errors.Is(err, connector.ErrNotFound):
+		return // the mount is lost; the kubelet's next call publishes afresh
+	case err != nil:
+		m.report(v, fmt.Errorf("updating the files: %w", err))
+		return
+	}
+	m.mu.Lock()
+	v.problem = emptied
+	if changed {
+		v.sweepAt = time.Now().Round(0).Add(sweepAfter)
+	}
+	m.mu.Unlock()
+	if changed {
+		m.delivered(v)
+		klog.FromContext(ctx).Info("Volume updated", "connectors", refs(v), "emptied", emptied)
+	}
+	if changed && emptied != "" {
+		m.Events.Event(v.spec.Subject, true, "Emptied", emptied)
+	}
+}
+
+// emptied says which connectors show no credential, and why.
+func (m *Manager) emptied(v *volume) string {
+	for _, g := range v.grants {
+		why := g.withdrawn
+		if g.lease != nil {
+			if state := g.lease.State(); state.Credential == nil {
+				why = state.Emptied
+			}
+		}
+		if why != "" {
+			return "the entries of connector " + g.use.Ref.String() + " are emptied: " + why
+		}
+	}
+	return ""
+}
+
+func (m *Manager) sweep(ctx context.Context, v *volume) {
+	if err := m.Disk.Sweep(v.spec.Place); err != nil && !errors.Is(err, connector.ErrNotFound) {
+		klog.FromContext(ctx).Error(err, "Removing superseded files failed; trying again")
+		m.mu.Lock()
+		v.sweepAt = time.Now().Round(0).Add(sweepAfter)
+		m.mu.Unlock()
+	}
+}
+
+// delivered audits each credential that the files show for the first time.
+func (m *Manager) delivered(v *volume) {
+	for _, g := range v.grants {
+		if g.lease == nil {
+			continue
+		}
+		cred := g.lease.State().Credential
+		if cred == nil || cred.ID == g.delivered {
+			continue
+		}
+		g.delivered = cred.ID
+		r := audit.Of(audit.Delivered, g.connector, cred)
+		r.Subject, r.VolumeID = v.spec.Subject, v.spec.Place.ID
+		m.Audit.Write(r)
+	}
+}

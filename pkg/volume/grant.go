@@ -1,0 +1,192 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/credentials"
+)
+
+// grant is a volume's use of one connector. The volume's work lock guards it.
+type grant struct {
+	use       Use
+	connector *connector.Connector // the generation in force
+	lease     *credentials.Lease   // nil when withdrawn
+	withdrawn string               // why the entries are emptied
+	deniedAt  time.Time            // of the first explicit denial in a row
+	delivered string               // id of the credential that the files show
+}
+
+// denialTwice is how far apart two denials must be: one may be a gap in a
+// rollout of roles.
+const denialTwice = 30 * time.Second
+
+// admit resolves a connector and checks the owner's consent and the user's
+// permission.
+func (m *Manager) admit(ctx context.Context, subject connector.Subject, use Use) (*connector.Connector, error) {
+	c, err := m.consented(subject, use)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.authorized(ctx, subject, use.Ref); err != nil {
+		if errors.Is(err, connector.ErrDenied) {
+			return nil, fmt.Errorf("connector %s: ServiceAccount %s is not permitted to use it: grant it verb use on %s.regcred.dev: %w", use.Ref, subject, resource(use.Ref), err)
+		}
+		return nil, fmt.Errorf("connector %s: asking whether ServiceAccount %s may use it: %w", use.Ref, subject, err)
+	}
+	return c, nil
+}
+
+func resource(ref connector.Ref) string {
+	if ref.Cluster() {
+		return "clusterconnectors"
+	}
+	return "connectors"
+}
+
+// consented resolves a connector that its owner lets the subject use. Whether
+// a foreign one exists is not told to who may not use it.
+func (m *Manager) consented(subject connector.Subject, use Use) (*connector.Connector, error) {
+	c, err := m.Connectors.Connector(use.Ref)
+	own := !use.Ref.Cluster() && use.Ref.Namespace == subject.Namespace
+	if err == nil && c.Consents(subject, m.Connectors.NamespaceLabels(subject.Namespace)) {
+		return c, nil
+	}
+	switch {
+	case !own:
+		return nil, fmt.Errorf("%w: connector %s does not exist or its spec.access does not admit ServiceAccount %s", connector.ErrDenied, use.Ref, subject)
+	case err == nil:
+		return nil, fmt.Errorf("%w: connector %s: its spec.access does not admit ServiceAccount %s", connector.ErrDenied, use.Ref, subject)
+	case errors.Is(err, connector.ErrNotFound):
+		return nil, fmt.Errorf("connector %s does not exist in the pod's namespace: create it or correct the volume attribute connectors: %w", use.Ref, connector.ErrNotFound)
+	default:
+		return nil, fmt.Errorf("connector %s: %w", use.Ref, err)
+	}
+}
+
+// authorized asks the Authorizer where permission is required.
+func (m *Manager) authorized(ctx context.Context, subject connector.Subject, ref connector.Ref) error {
+	if !m.RequireUsePermission && !ref.Cluster() && ref.Namespace == subject.Namespace {
+		return nil
+	}
+	err := m.Authorizer.Authorize(ctx, subject, ref)
+	result := "allowed"
+	switch {
+	case errors.Is(err, connector.ErrDenied):
+		result = "denied"
+	case err != nil:
+		result = "error"
+		err = fmt.Errorf("%w: %w", connector.ErrUnavailable, err)
+	}
+	m.Metrics.Authorizations.WithLabelValues(result).Inc()
+	return err
+}
+
+// lease acquires the credential of a use.
+func (m *Manager) lease(ctx context.Context, v *volume, c *connector.Connector, use Use) (*credentials.Lease, error) {
+	scope, err := c.Scope.Narrow(use.Want)
+	if err != nil {
+		return nil, fmt.Errorf("connector %s: %w", use.Ref, err)
+	}
+	lease, err := m.Leases.Acquire(ctx, credentials.Request{
+		Holder: v.spec.Place.ID, Connector: c, Identity: v.identity, Scope: scope,
+		TTL: v.spec.Attributes.TTL, MinimumLife: v.spec.Attributes.MinimumLife,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connector %s: obtaining a credential for ServiceAccount %s: %w", use.Ref, v.spec.Subject, err)
+	}
+	return lease, nil
+}
+
+// recheck evaluates every grant again and reports whether the content differs.
+func (m *Manager) recheck(ctx context.Context, v *volume) (changed bool) {
+	for _, g := range v.grants {
+		changed = m.recheckGrant(ctx, v, g) || changed
+	}
+	return changed
+}
+
+func (m *Manager) recheckGrant(ctx context.Context, v *volume, g *grant) (changed bool) {
+	c, err := m.Connectors.Connector(g.use.Ref)
+	switch {
+	case errors.Is(err, connector.ErrNotFound):
+		if g.lease != nil {
+			g.lease.Retire()
+		}
+		return false
+	case err != nil:
+		return false // the last valid generation stays in force
+	case !c.Consents(v.spec.Subject, m.Connectors.NamespaceLabels(v.spec.Subject.Namespace)):
+		return m.withdraw(ctx, v, g, "the Connector's spec.access no longer admits the pod")
+	}
+	switch err := m.authorized(ctx, v.spec.Subject, g.use.Ref); {
+	case errors.Is(err, connector.ErrDenied):
+		return m.denied(ctx, v, g)
+	case err != nil: // nobody could tell: the last verdict stands
+		return false
+	}
+	g.deniedAt = time.Time{}
+	return m.follow(ctx, v, g, c)
+}
+
+// denied ends a grant at the second denial, half a minute after the first.
+func (m *Manager) denied(ctx context.Context, v *volume, g *grant) (changed bool) {
+	now := time.Now().Round(0)
+	if g.deniedAt.IsZero() {
+		g.deniedAt = now
+	}
+	if now.Sub(g.deniedAt) >= denialTwice {
+		return m.withdraw(ctx, v, g, "the ServiceAccount is no longer permitted to use the Connector")
+	}
+	m.mu.Lock()
+	v.checkAt = g.deniedAt.Add(denialTwice)
+	m.mu.Unlock()
+	return false
+}
+
+func (m *Manager) withdraw(ctx context.Context, v *volume, g *grant, why string) (changed bool) {
+	if g.lease == nil {
+		return false
+	}
+	g.lease.Withdraw()
+	g.lease, g.withdrawn = nil, why
+	klog.FromContext(ctx).Info("Grant withdrawn", "connector", g.use.Ref, "reason", why)
+	m.Events.Event(v.spec.Subject, true, "GrantWithdrawn", "connector "+g.use.Ref.String()+": "+why+"; its entries are emptied")
+	return true
+}
+
+// follow takes a new generation of the Connector over, or a grant that was
+// given back. When its credential cannot be had, the former one stays.
+func (m *Manager) follow(ctx context.Context, v *volume, g *grant, c *connector.Connector) (changed bool) {
+	if g.lease != nil && g.connector != nil && g.connector.Generation == c.Generation && g.connector.UID == c.UID {
+		return false
+	}
+	lease, err := m.lease(ctx, v, c, g.use)
+	if err != nil {
+		m.report(v, err)
+		return false
+	}
+	if former := g.lease; former != nil && former.Key() != lease.Key() {
+		former.Release()
+	}
+	g.lease, g.connector, g.withdrawn = lease, c, ""
+	if err := m.save(v); err != nil {
+		m.report(v, err)
+	}
+	return true
+}
+
+// report notes that a volume could not be brought up to date and plans
+// another try.
+func (m *Manager) report(v *volume, err error) {
+	m.mu.Lock()
+	v.problem = err.Error()
+	v.retryAt = time.Now().Round(0).Add(retryAfter)
+	m.mu.Unlock()
+	m.Events.Event(v.spec.Subject, true, "UpdateFailed", err.Error()+"; the last good content stays")
+}

@@ -1,0 +1,265 @@
+package volume
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/render"
+)
+
+// attempt is a publish under way. It outlives the call that began it, so that
+// a retry finds it running instead of beginning again.
+type attempt struct {
+	spec   Spec
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error // valid after done
+}
+
+// Publish makes the volume appear, complete, at its target. On a published
+// volume it only takes fresh tokens over: no error, no write, no mount. A
+// volume that lost its mount is published again.
+func (m *Manager) Publish(ctx context.Context, spec Spec) error {
+	if v := m.known(spec.Place.ID); v != nil {
+		if !sameRequest(v.spec, spec) {
+			return fmt.Errorf("%w: volume %s is published at %s with other attributes", connector.ErrConflict, spec.Place.ID, v.spec.Place.Target)
+		}
+		if published, err := m.Disk.Published(spec.Place); err != nil || published {
+			m.refresh(v, spec)
+			return nil
+		}
+	}
+	a, err := m.join(ctx, spec)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-a.done:
+		return a.err
+	case <-ctx.Done():
+		return fmt.Errorf("publishing goes on; the next try joins it: %w", ctx.Err())
+	}
+}
+
+// known returns a published volume, unless it is being published or taken away.
+func (m *Manager) known(id string) *volume {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v := m.volumes[id]; v != nil && m.attempts[id] == nil && !v.gone.Load() {
+		return v
+	}
+	return nil
+}
+
+// sameRequest compares what must not change while a volume lives.
+func sameRequest(a, b Spec) bool {
+	return a.Place == b.Place && a.Subject.Namespace == b.Subject.Namespace && a.Subject.PodUID == b.Subject.PodUID &&
+		a.Subject.ServiceAccount == b.Subject.ServiceAccount && reflect.DeepEqual(a.Attributes, b.Attributes)
+}
+
+// refresh takes over the tokens of a republish.
+func (m *Manager) refresh(v *volume, spec Spec) {
+	if !v.identity.refresh(spec.Tokens) {
+		return
+	}
+	if !v.work.TryLock() {
+		return // a worker is at it and reads the fresh tokens itself
+	}
+	defer v.work.Unlock()
+	for _, g := range v.grants {
+		if g.lease != nil {
+			g.lease.IdentityRefreshed()
+		}
+	}
+}
+
+// join returns the attempt for this volume, beginning one when there is none.
+func (m *Manager) join(ctx context.Context, spec Spec) (*attempt, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a := m.attempts[spec.Place.ID]; a != nil {
+		if !sameRequest(a.spec, spec) {
+			return nil, fmt.Errorf("%w: volume %s is being published with another target or other attributes", connector.ErrConflict, spec.Place.ID)
+		}
+		return a, nil
+	}
+	if m.stopped {
+		return nil, fmt.Errorf("%w: the driver is stopping", connector.ErrUnavailable)
+	}
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTime)
+	a := &attempt{spec: spec, cancel: cancel, done: make(chan struct{})}
+	m.attempts[spec.Place.ID] = a
+	m.running.Go(func() {
+		defer cancel()
+		m.try(detached, a)
+	})
+	return a, nil
+}
+
+// try runs an attempt to its end.
+func (m *Manager) try(ctx context.Context, a *attempt) {
+	began := time.Now()
+	a.err = m.publish(ctx, a.spec)
+	result := "success"
+	if a.err != nil {
+		result = "error"
+	}
+	m.Metrics.PublishDuration.WithLabelValues(result).Observe(time.Since(began).Seconds())
+	m.mu.Lock()
+	delete(m.attempts, a.spec.Place.ID)
+	m.mu.Unlock()
+	close(a.done)
+}
+
+// publish is all or nothing: after an error there is no lease, record, mount
+// or directory.
+func (m *Manager) publish(ctx context.Context, spec Spec) (err error) {
+	v := newVolume(spec)
+	ctx = klog.NewContext(ctx, m.logger(ctx, v))
+	m.lose(spec.Place.ID)
+	defer func() {
+		if err != nil {
+			m.forget(v)
+		}
+	}()
+	if err := m.grantAll(ctx, v); err != nil {
+		return err
+	}
+	v.work.Lock()
+	defer v.work.Unlock()
+	m.register(v) // from here on a changed lease is seen
+	files, err := m.files(ctx, v)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("the publish was given up: %w", err)
+	}
+	if err := m.save(v); err != nil {
+		return err
+	}
+	if err := m.show(v, files); err != nil {
+		return err
+	}
+	m.delivered(v)
+	klog.FromContext(ctx).Info("Volume published", "serviceAccount", spec.Subject.ServiceAccount, "connectors", refs(v), "configurations", spec.Attributes.Configurations)
+	return nil
+}
+
+func newVolume(spec Spec) *volume {
+	v := &volume{spec: spec, identity: &identity{subject: spec.Subject, tokens: spec.Tokens}}
+	v.spec.Tokens = nil
+	for _, use := range spec.Attributes.Uses {
+		v.grants = append(v.grants, &grant{use: use})
+	}
+	return v
+}
+
+// grantAll admits the pod to each connector first, so that a refusal costs no
+// credential, and then acquires the leases side by side.
+func (m *Manager) grantAll(ctx context.Context, v *volume) error {
+	for _, g := range v.grants {
+		c, err := m.admit(ctx, v.spec.Subject, g.use)
+		if err != nil {
+			return err
+		}
+		g.connector = c
+	}
+	if len(v.grants) == 1 {
+		return m.grantOne(ctx, v, v.grants[0])
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, g := range v.grants {
+		group.Go(func() error { return m.grantOne(ctx, v, g) })
+	}
+	return group.Wait()
+}
+
+func (m *Manager) grantOne(ctx context.Context, v *volume, g *grant) (err error) {
+	g.lease, err = m.lease(ctx, v, g.connector, g.use)
+	return err
+}
+
+// show puts the files at the target. A mount that an earlier process left is
+// brought up to date instead of being covered by another one.
+func (m *Manager) show(v *volume, files render.Files) error {
+	place := v.spec.Place
+	published, err := m.Disk.Published(place)
+	if err == nil && published {
+		_, err = m.Disk.Update(place, files, true)
+	} else if err == nil {
+		err = m.Disk.Publish(place, files)
+	}
+	if err != nil {
+		return fmt.Errorf("showing the files: %w", err)
+	}
+	return nil
+}
+
+// lose drops a volume whose mount is gone: its successor is published afresh.
+func (m *Manager) lose(id string) {
+	m.mu.Lock()
+	v := m.volumes[id]
+	m.mu.Unlock()
+	if v == nil {
+		return
+	}
+	v.work.Lock()
+	defer v.work.Unlock()
+	m.unregister(v)
+	v.release()
+}
+
+// forget takes back what a failed publish did.
+func (m *Manager) forget(v *volume) {
+	v.work.Lock()
+	defer v.work.Unlock()
+	m.unregister(v)
+	v.release()
+	_ = m.Records.Delete(v.spec.Place.ID) // adoption finds no mount for it and drops it
+}
+
+func (m *Manager) register(v *volume) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.volumes[v.spec.Place.ID] = v
+	v.checkAt = nextCheck(time.Now().Round(0))
+	m.plan(v)
+	m.Metrics.Volumes.Set(float64(len(m.volumes)))
+}
+
+// unregister ends a volume. The caller holds its work lock.
+func (m *Manager) unregister(v *volume) {
+	v.gone.Store(true)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.volumes[v.spec.Place.ID] == v {
+		delete(m.volumes, v.spec.Place.ID)
+	}
+	m.agenda.Set(v, time.Time{})
+	m.Metrics.Volumes.Set(float64(len(m.volumes)))
+}
+
+// release gives every lease up.
+func (v *volume) release() {
+	for _, g := range v.grants {
+		if g.lease != nil {
+			g.lease.Release()
+			g.lease = nil
+		}
+	}
+}
+
+func refs(v *volume) []string {
+	var all []string
+	for _, g := range v.grants {
+		all = append(all, g.use.Ref.String())
+	}
+	return all
+}

@@ -1,0 +1,68 @@
+package volume
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// record is a volume as it waits for a restart: everything but secrets.
+type record struct {
+	Place      Place             `json:"place"`
+	Subject    connector.Subject `json:"subject"`
+	Attributes Attributes        `json:"attributes"`
+	Grants     []grantRecord     `json:"grants"`
+}
+
+type grantRecord struct {
+	Connector *connector.Connector `json:"connector"`
+	Lease     string               `json:"lease,omitempty"` // key of the shared credential
+	Withdrawn string               `json:"withdrawn,omitempty"`
+	Delivered string               `json:"delivered,omitempty"`
+}
+
+// save writes the record of a volume. The caller holds its work lock.
+func (m *Manager) save(v *volume) error {
+	r := record{Place: v.spec.Place, Subject: v.spec.Subject, Attributes: v.spec.Attributes}
+	for _, g := range v.grants {
+		gr := grantRecord{Connector: g.connector, Withdrawn: g.withdrawn, Delivered: g.delivered}
+		if g.lease != nil {
+			gr.Lease = g.lease.Key()
+		}
+		r.Grants = append(r.Grants, gr)
+	}
+	document, err := json.Marshal(r)
+	if err == nil {
+		err = m.Records.Put(v.spec.Place.ID, document)
+	}
+	if err != nil {
+		return fmt.Errorf("recording the volume: %w", err)
+	}
+	return nil
+}
+
+// restore rebuilds a volume from its record, without any call.
+func (m *Manager) restore(document []byte) (*volume, error) {
+	var r record
+	if err := json.Unmarshal(document, &r); err != nil {
+		return nil, err
+	}
+	if r.Place.ID == "" || len(r.Grants) != len(r.Attributes.Uses) {
+		return nil, fmt.Errorf("%w: a volume record is incomplete", connector.ErrInvalid)
+	}
+	v := newVolume(Spec{Place: r.Place, Subject: r.Subject, Attributes: r.Attributes})
+	for i, gr := range r.Grants {
+		if gr.Connector == nil {
+			return nil, fmt.Errorf("%w: a volume record names no connector", connector.ErrInvalid)
+		}
+		g := v.grants[i]
+		g.connector, g.withdrawn, g.delivered = gr.Connector, gr.Withdrawn, gr.Delivered
+		if lease, ok := m.Leases.Restore(gr.Lease, r.Place.ID, v.identity); ok && gr.Withdrawn == "" {
+			g.lease = lease
+		}
+	}
+	v.checkAt = time.Now().Round(0) // what changed while no process was watching
+	return v, nil
+}
