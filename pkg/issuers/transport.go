@@ -1,0 +1,142 @@
+package issuers
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	maxHeader       = 64 << 10
+	idleConnTimeout = 5 * time.Second
+)
+
+// errNoAnswer is the cause when a request's own time limit ends it.
+var errNoAnswer = errors.New("no complete answer in time")
+
+// transport sends the requests of one client by the Guard's rules.
+type transport struct {
+	guard     *Guard
+	audiences []string
+	timeout   time.Duration
+	plainHTTP bool // some registry of the Connector uses it
+	// Paths by canonical host, because trust differs by host; "" is for hosts
+	// that the Connector does not declare, such as token servers.
+	paths map[string]path
+}
+
+// path is how one host is reached: directly, or through the proxy of the
+// environment.
+type path struct{ direct, proxied *http.Transport }
+
+func (g *Guard) newTransport(o ClientOptions) (*transport, error) {
+	t := &transport{guard: g, audiences: o.Audiences, timeout: o.Timeout, paths: map[string]path{}}
+	if t.timeout == 0 {
+		t.timeout = defaultTimeout
+	}
+	others, err := tlsForOthers(o.Registries)
+	if err != nil {
+		return nil, err
+	}
+	t.paths[""] = g.newPath(others)
+	for _, r := range o.Registries {
+		config, err := tlsFor(r)
+		if err != nil {
+			return nil, err
+		}
+		t.paths[r.Host] = g.newPath(config)
+		t.plainHTTP = t.plainHTTP || r.PlainHTTP
+	}
+	return t, nil
+}
+
+func (g *Guard) newPath(config *tls.Config) path {
+	proxied := newHTTPTransport(config)
+	proxied.Proxy = func(r *http.Request) (*url.URL, error) { return g.proxy(r.URL) }
+	proxied.DialContext = dialProxy
+	// A proxy spoken to over TLS is the operator's: the Connector's trust and
+	// client certificate are not for it.
+	proxied.DialTLSContext = func(ctx context.Context, network, hostport string) (net.Conn, error) {
+		d := tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: &tls.Config{MinVersion: tls.VersionTLS12}}
+		return d.DialContext(ctx, network, hostport)
+	}
+	direct := newHTTPTransport(config)
+	direct.DialContext = g.dial
+	return path{direct: direct, proxied: proxied}
+}
+
+func newHTTPTransport(config *tls.Config) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // two requests per client gain nothing from HTTP/2
+	return &http.Transport{
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    dialTimeout,
+		Protocols:              protocols,
+		MaxIdleConns:           2,
+		MaxIdleConnsPerHost:    1,
+		IdleConnTimeout:        idleConnTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+	}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	via, err := t.route(req.URL)
+	if err == nil {
+		err = t.guard.limiterFor(req.URL.Host).wait(req.Context())
+	}
+	if err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close() // nothing was sent; the first error is the one to tell
+		}
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(req.Context(), t.timeout, errNoAnswer)
+	resp, err := via.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, host: req.URL.Host, left: maxBody, cancel: cancel}
+	return resp, nil
+}
+
+// route checks what can be known before the dialer and picks the way.
+func (t *transport) route(u *url.URL) (*http.Transport, error) {
+	name, port := hostOf(u)
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http", name == "":
+		return nil, Terminate("DestinationRefused", "address %q is refused: it must be https://HOST or http://HOST", u.Scheme+"://"+u.Host)
+	case u.User != nil:
+		return nil, Terminate("DestinationRefused", "address of host %s is refused: it holds a user name", u.Host)
+	case u.Scheme == "http" && !t.plainHTTP:
+		return nil, Terminate("DestinationRefused", "host %s is refused over plain HTTP: no registry of the Connector is declared with http:// or plainHTTP", u.Host)
+	}
+	if err := t.guard.checkBinding(t.audiences, name, port); err != nil {
+		return nil, err
+	}
+	p, ok := t.paths[canonicalHostOf(u)]
+	if !ok {
+		p = t.paths[""]
+	}
+	proxy, err := t.guard.proxy(u)
+	if err != nil {
+		return nil, Terminate("ProxyInvalid", "the HTTP proxy of the driver's environment has no valid address")
+	}
+	if proxy == nil {
+		return p.direct, nil
+	}
+	return p.proxied, t.guard.checkProxied(name, port)
+}
+
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
+func (t *transport) CloseIdleConnections() {
+	for _, p := range t.paths {
+		p.direct.CloseIdleConnections()
+		p.proxied.CloseIdleConnections()
+	}
+}
