@@ -1,0 +1,87 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+	"k8s.io/klog/v2"
+)
+
+// requestVerbosity is the level at which every request is logged.
+const requestVerbosity = 5
+
+// logCalls gives each call a logger that knows volume and pod, turns its error
+// into a status, and logs that once. What a successful call changed is logged
+// by who changed it. A panic is left to end the process: the state behind it
+// is unknown, and a restart recovers.
+func logCalls(base klog.Logger) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		logger := base.WithValues(valuesOf(req)...)
+		if detailed := logger.V(requestVerbosity); detailed.Enabled() {
+			detailed.Info("gRPC call", keyMethod, info.FullMethod, keyRequest, sanitized(req))
+		}
+		res, err := handler(klog.NewContext(ctx, logger), req)
+		if err = asStatus(err); err != nil {
+			failure := status.Convert(err)
+			logger.Error(errors.New(failure.Message()), "gRPC call failed", keyMethod, info.FullMethod, keyCode, failure.Code().String())
+			return nil, err
+		}
+		return res, nil
+	}
+}
+
+// valuesOf says what a request is about.
+func valuesOf(req any) []any {
+	var values []any
+	if of, ok := req.(interface{ GetVolumeId() string }); ok {
+		values = append(values, keyVolumeID, of.GetVolumeId())
+	}
+	if publish, ok := req.(*csi.NodePublishVolumeRequest); ok {
+		volumeContext := publish.GetVolumeContext()
+		values = append(values, keyPod, klog.KRef(volumeContext[ctxPodNamespace], volumeContext[ctxPodName]))
+	}
+	return values
+}
+
+// publishSummary is what may be told of a publish request. It lists what is
+// known to be harmless instead of hiding what is known to be secret: values of
+// volume_context and secrets may hold tokens, whatever their keys are.
+type publishSummary struct {
+	Target         string   `json:"target"`
+	ReadOnly       bool     `json:"readOnly"`
+	AccessMode     string   `json:"accessMode"`
+	MountGroup     string   `json:"mountGroup,omitempty"`
+	Pod            string   `json:"pod"`
+	PodUID         string   `json:"podUID"`
+	ServiceAccount string   `json:"serviceAccount"`
+	Attributes     []string `json:"attributes"` // names
+}
+
+// sanitized tells of a request what a log may hold.
+func sanitized(req any) any {
+	switch r := req.(type) {
+	case *csi.NodePublishVolumeRequest:
+		volumeContext := r.GetVolumeContext()
+		return publishSummary{
+			Target:         r.GetTargetPath(),
+			ReadOnly:       r.GetReadonly(),
+			AccessMode:     r.GetVolumeCapability().GetAccessMode().GetMode().String(),
+			MountGroup:     r.GetVolumeCapability().GetMount().GetVolumeMountGroup(),
+			Pod:            volumeContext[ctxPodNamespace] + "/" + volumeContext[ctxPodName],
+			PodUID:         volumeContext[ctxPodUID],
+			ServiceAccount: volumeContext[ctxServiceAccount],
+			Attributes:     slices.Sorted(maps.Keys(podAttributes(volumeContext))),
+		}
+	case *csi.NodeUnpublishVolumeRequest:
+		return r.GetTargetPath()
+	case *csi.NodeGetVolumeStatsRequest:
+		return r.GetVolumePath()
+	default:
+		return nil
+	}
+}
