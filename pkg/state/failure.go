@@ -1,0 +1,34 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// failure classifies an error of the file system and says what to change.
+func failure(doing, path string, onTmpfs bool, err error) error {
+	switch {
+	case errors.Is(err, connector.ErrPrecondition): // already says everything
+		return err
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		advice := "free space or inodes on its file system"
+		if onTmpfs {
+			advice = "delete pods that use this driver, or enlarge the tmpfs that is mounted there (mount -o remount,size=128m,nr_inodes=64k)"
+		}
+		return fmt.Errorf("%w: %s in %s: %w: %s", connector.ErrExhausted, doing, path, err, advice)
+	case errors.Is(err, unix.EROFS):
+		return fmt.Errorf("%w: %s in %s: %w: remount it read-write", connector.ErrUnavailable, doing, path, err)
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%w: %s in %s: %w: run the driver as root with CAP_SYS_ADMIN and let it own this directory", connector.ErrUnavailable, doing, path, err)
+	default:
+		return fmt.Errorf("%w: %s in %s: %w", connector.ErrUnavailable, doing, path, err)
+	}
+}
+
+func precondition(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{connector.ErrPrecondition}, args...)...)
+}
