@@ -60,7 +60,7 @@ func buildkitd(p *plan) (output, error) {
 		// A colon is an ordinary byte of a Linux file name, and the
 		// certs.d directories of docker have it too.
 		file := "certs/" + h.name
-		if ca := h.authorities(); len(ca) > 0 {
+		if ca := h.authorityFile(); len(ca) > 0 {
 			out.files = append(out.files, File{Path: file + ".crt", Data: ca})
 			r.CA = []string{path.Join(mount, file+".crt")}
 		}
@@ -80,6 +80,9 @@ func buildkitd(p *plan) (output, error) {
 	for _, m := range plainMirrors {
 		yes := true
 		config.Registry[m] = buildkitdRegistry{HTTP: &yes}
+	}
+	if len(config.Registry) == 0 {
+		config.Registry = nil // else an empty table is written
 	}
 	data, err := encodeTOML(config)
 	if err != nil {

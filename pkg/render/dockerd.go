@@ -43,7 +43,7 @@ func dockerd(p *plan) (output, error) {
 			config.RegistryMirrors = append(config.RegistryMirrors, m.String())
 		}
 		certificate, key, pair := h.clientPair()
-		ca := h.authorities()
+		ca := h.authorityFile()
 		insecure := h.registry.PlainHTTP || h.registry.InsecureSkipVerify
 		if why := undeliverable(h.name); why != "" {
 			for _, setting := range []struct {

@@ -30,6 +30,9 @@ type host struct {
 	// registry is the owner's; when it does not declare the host, public
 	// trust.
 	registry Registry
+	// authorities are the private CAs of the host, nil when it is publicly
+	// trusted.
+	authorities [][]byte
 }
 
 func newPlan(in Input) (*plan, error) {
@@ -63,7 +66,13 @@ func newPlan(in Input) (*plan, error) {
 		}
 	}
 	for name, owner := range owners {
-		p.hosts = append(p.hosts, host{name: name, owner: owner, entries: owner.entries(name), registry: owner.registry(name)})
+		r := owner.registry(name)
+		h := host{name: name, owner: owner, entries: owner.entries(name), registry: r, authorities: certificates(r.CA)}
+		if len(r.CA) > 0 && len(h.authorities) == 0 {
+			return nil, fmt.Errorf("%w: connector %s: registries: host %s: the CA holds no PEM CERTIFICATE block",
+				connector.ErrPrecondition, owner.Connector, name)
+		}
+		p.hosts = append(p.hosts, h)
 	}
 	slices.SortFunc(p.hosts, func(a, b host) int { return cmp.Compare(a.name, b.name) })
 	p.lost = losses(p.hosts, in.Sources)
@@ -91,10 +100,6 @@ func (s *Source) check() error {
 		if !exactHost(r.Host) {
 			return fmt.Errorf("%w: connector %s: registries: host %q: write host or host:port in lower case, without a glob",
 				connector.ErrInvalid, s.Connector, r.Host)
-		}
-		if len(r.CA) > 0 && len(certificates(r.CA)) == 0 {
-			return fmt.Errorf("%w: connector %s: registries: host %s: the CA holds no PEM CERTIFICATE block",
-				connector.ErrPrecondition, s.Connector, r.Host)
 		}
 	}
 	if i := slices.IndexFunc(s.Claims, func(name string) bool { return !exactHost(name) }); i >= 0 {

@@ -15,7 +15,7 @@ func trustBundle(p *plan) []File {
 	var seen [][]byte
 	var bundle []byte
 	for _, h := range p.hosts {
-		for _, certificate := range certificates(h.registry.CA) {
+		for _, certificate := range h.authorities {
 			if slices.ContainsFunc(seen, func(s []byte) bool { return bytes.Equal(s, certificate) }) {
 				continue
 			}
@@ -41,5 +41,5 @@ func certificates(text []byte) [][]byte {
 	return all
 }
 
-// authorities is the CA file of one host, nil when it is publicly trusted.
-func (h host) authorities() []byte { return bytes.Join(certificates(h.registry.CA), nil) }
+// authorityFile is the CA file of one host, empty when it is publicly trusted.
+func (h host) authorityFile() []byte { return bytes.Join(h.authorities, nil) }

@@ -1,0 +1,31 @@
+package render_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/regcred/csi-driver-regcred/pkg/render"
+)
+
+// BenchmarkRender is the work for one changed volume.
+func BenchmarkRender(b *testing.B) {
+	for _, configurations := range [][]string{{"docker-config"}, render.Names()} {
+		for _, count := range []int{1, 3} {
+			in := render.Input{Configurations: configurations}
+			for i := range count {
+				host := fmt.Sprintf("registry-%d.example:5000", i)
+				in.Sources = append(in.Sources, with(source(fmt.Sprintf("c%d", i), basic(host, "robot", "password")), render.Registry{
+					Host: host, CA: certificate(host), Mirrors: []string{"https://mirror.example/" + host},
+				}))
+			}
+			b.Run(fmt.Sprintf("configurations=%d/sources=%d", len(configurations), count), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := render.Render(in); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

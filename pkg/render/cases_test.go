@@ -1,0 +1,219 @@
+package render_test
+
+import (
+	"encoding/pem"
+	"fmt"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/render"
+)
+
+// canary begins every secret of the cases, so that tests can search for them.
+const canary = "s3cr3t-"
+
+var (
+	issuedAt  = time.Date(2026, 11, 22, 4, 0, 0, 123, time.UTC)
+	expiresAt = time.Date(2026, 11, 22, 6, 0, 0, 0, time.FixedZone("CET", 3600))
+	renewAt   = time.Date(2026, 11, 22, 4, 35, 0, 0, time.UTC)
+)
+
+// certificate stands for a PEM certificate; only its frame is looked at.
+func certificate(name string) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("certificate of " + name)})
+}
+
+func secret(text string) connector.Secret { return connector.NewSecret(canary + text) }
+
+func key(text string) connector.Key {
+	k, err := connector.ParseKey(text)
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+func basic(host, user, password string) connector.Entry {
+	return connector.Entry{Key: key(host), Username: user, Password: secret(password)}
+}
+
+func anonymous(host string) connector.Entry { return connector.Entry{Key: key(host), Anonymous: true} }
+
+// source is a connector ci/NAME with entries and no registries.
+func source(name string, entries ...connector.Entry) render.Source {
+	return render.Source{
+		Connector: connector.Ref{Namespace: "ci", Name: name}, Written: name, Issuer: "secret", RenewAt: renewAt,
+		Credential: &connector.Credential{
+			ID: "id-" + name, Entries: entries, IssuedAt: issuedAt, ExpiresAt: expiresAt, Grain: connector.GrainIdentity,
+		},
+	}
+}
+
+func with(s render.Source, registries ...render.Registry) render.Source {
+	s.Registries = registries
+	return s
+}
+
+func hosts(names ...string) []render.Registry {
+	var all []render.Registry
+	for _, name := range names {
+		all = append(all, render.Registry{Host: name})
+	}
+	return all
+}
+
+func emptied(s render.Source, why string) render.Source {
+	s.Credential, s.Emptied, s.RenewAt = nil, why, time.Time{}
+	return s
+}
+
+func input(configuration string, sources ...render.Source) render.Input {
+	return render.Input{Configurations: []string{configuration}, Sources: sources}
+}
+
+// corp is a registry with everything that can be said about one.
+func corp() render.Source {
+	return with(
+		source("corp", basic("registry.corp.example:5000", "robot", "corp"), basic("docker.io", "hubber", "hub")),
+		render.Registry{
+			Host: "registry.corp.example:5000", CA: append(certificate("corp"), certificate("corp sub")...),
+			ClientCertificate: certificate("client"), ClientKey: secret("client-key"),
+			Mirrors: []string{"https://cache.corp.example/corp"},
+		},
+		render.Registry{Host: "docker.io", Mirrors: []string{
+			"https://cache.corp.example", "http://plain.corp.example:8080/", "https://cache.corp.example/dockerhub",
+			"https://user:" + canary + "mirror@cache.corp.example", "http://undeclared.example:3128", "ftp://cache.corp.example",
+		}},
+		render.Registry{Host: "cache.corp.example", CA: certificate("corp")},
+		render.Registry{Host: "plain.corp.example:8080", PlainHTTP: true},
+		render.Registry{Host: "lab.corp.example", InsecureSkipVerify: true},
+		render.Registry{Host: "both.corp.example", InsecureSkipVerify: true, PlainHTTP: true},
+		render.Registry{Host: "[fd00::1]:5000", CA: certificate("six")},
+		render.Registry{Host: "my_registry:5000", PlainHTTP: true},
+		render.Registry{Host: "127.0.0.1:5001", CA: certificate("loop")},
+		render.Registry{Host: "half.corp.example", ClientCertificate: certificate("half")},
+	)
+}
+
+// rivals are two connectors that speak for the same hosts.
+func rivals() []render.Source {
+	first := with(source("first", basic("shared.example", "first", "first"), anonymous("quiet.example")),
+		render.Registry{Host: "shared.example", CA: certificate("first")},
+		render.Registry{Host: "declared.example", InsecureSkipVerify: true, Mirrors: []string{"https://evil.example"}})
+	second := with(source("second",
+		basic("shared.example", "second", "second"), basic("quiet.example", "second", "quiet"),
+		basic("declared.example", "second", "declared"), basic("own.example", "second", "own")),
+		render.Registry{Host: "shared.example", InsecureSkipVerify: true, CA: certificate("second"), Mirrors: []string{"https://evil.example"}},
+		render.Registry{Host: "declared.example", CA: certificate("declared")})
+	second.Connector, second.Written = connector.Ref{Name: "second"}, "cluster:second"
+	return []render.Source{first, second}
+}
+
+// tokens has every form of entry.
+func tokens() render.Source {
+	return source("tokens",
+		basic("docker.io", "hubber", "hub"),
+		connector.Entry{Key: key("acr.example"), IdentityToken: secret("refresh")},
+		connector.Entry{Key: key("named.example"), Username: "00000000-0000-0000-0000-000000000000", IdentityToken: secret("named-refresh")},
+		connector.Entry{Key: key("bearer.example:5000"), RegistryToken: secret("bearer")},
+		basic("odd.example", "rö<b>ot", "p:ä&ss \"word\" \\ <>"),
+		anonymous("open.example"),
+	)
+}
+
+// globs has keys that must be expanded, shadowed and cut.
+func globs() render.Source {
+	return with(source("globs",
+		basic("*.dkr.ecr.*.amazonaws.com", "AWS", "ecr"),
+		basic("*.docker.io", "hubber", "hub"),
+		basic("*.shadow.example", "wide", "wide"),
+		anonymous("public.shadow.example"),
+		basic("path.example/team/app", "path", "path"),
+		basic("same.example/team-a", "same", "same"), basic("same.example/team-b", "same", "same"),
+		basic("rest.example/team", "rest", "rest"), anonymous("rest.example"),
+		basic("a.whole.example", "whole", "whole"), basic("*.whole.example/team", "never", "never"),
+	), hosts("1.dkr.ecr.us-east-1.amazonaws.com", "2.dkr.ecr.eu-west-1.amazonaws.com", "docker.io",
+		"public.shadow.example", "private.shadow.example", "a.whole.example")...)
+}
+
+func scoped() render.Source {
+	s := source("scoped", connector.Entry{Key: key("scoped.example"), RegistryToken: secret("scoped")})
+	s.Issuer = "distributionToken"
+	s.Credential.Granted = connector.Scope{Repositories: []string{"team/app"}, Actions: []connector.Action{connector.Pull}}
+	s.Credential.Grain = connector.GrainRepository
+	s.Credential.Fields = map[string]connector.Secret{"uuid": connector.NewSecret("1234"), "created": connector.NewSecret("today")}
+	return s
+}
+
+func forever() render.Source {
+	s := source("forever", basic("forever.example", "admin", "for-ever"))
+	s.Credential.LongLived, s.Credential.Static, s.Credential.ExpiresAt, s.RenewAt = true, true, time.Time{}, time.Time{}
+	return s
+}
+
+// cases are the golden volumes, by folder name.
+func cases() map[string]render.Input {
+	all := map[string]render.Input{
+		"docker-config-one":       input("docker-config", source("harbor", basic("harbor.example.com", "robot$ci", "harbor"))),
+		"docker-config-forms":     input("docker-config", tokens()),
+		"docker-config-globs":     input("docker-config", globs()),
+		"docker-config-rivals":    input("docker-config", rivals()...),
+		"docker-config-anonymous": input("docker-config", source("open", anonymous("open.example"), anonymous("*.nowhere.example"))),
+		"docker-config-report":    input("docker-config", scoped(), forever()),
+		"docker-config-six":       input("docker-config", source("six", basic("[fd00::1]:5000", "six", "six"))),
+		"dockerd":                 input("dockerd", corp()),
+		"dockerd-plain":           input("dockerd", source("harbor", basic("harbor.example.com", "robot", "harbor"))),
+		"dockerd-hub": input("dockerd", with(source("hub", basic("docker.io", "hubber", "hub")), render.Registry{
+			Host: "docker.io", CA: certificate("hub"), InsecureSkipVerify: true, PlainHTTP: true,
+			ClientCertificate: certificate("client"), ClientKey: secret("client-key"),
+		})),
+		"dockerd-rivals":   input("dockerd", rivals()...),
+		"buildkitd":        input("buildkitd", corp()),
+		"buildkitd-plain":  input("buildkitd", source("harbor", basic("harbor.example.com", "robot", "harbor"))),
+		"buildkitd-rivals": input("buildkitd", rivals()...),
+		"buildkitd-mirrors": input("buildkitd", with(source("mirrors", basic("mirror.example", "m", "m")),
+			render.Registry{Host: "mirror.example"},
+			render.Registry{Host: "plain.example", PlainHTTP: true},
+			render.Registry{Host: "ghcr.io", Mirrors: []string{"http://mirror.example/ghcr", "https://plain.example", "https://mirror.example/a/b/?x=" + canary + "query"}},
+		)),
+		"fields-one":    input("fields", source("harbor", basic("harbor.example.com", "robot$ci", "harbor"))),
+		"fields-token":  input("fields", scoped()),
+		"fields-static": input("fields", forever()),
+		"fields-hosts": input("fields", with(source("ecr", basic("*.dkr.ecr.*.amazonaws.com", "AWS", "ecr"), anonymous("public.ecr.aws")),
+			hosts("2.dkr.ecr.eu-west-1.amazonaws.com", "1.dkr.ecr.us-east-1.amazonaws.com")...)),
+		"fields-several": input("fields", source("harbor", basic("harbor.example.com", "robot", "harbor")),
+			emptied(source("gone"), "expired"), rename(source("x", basic("harbor.example.com", "other", "other")), "team-a/x"),
+			rename(source("y", connector.Entry{Key: key("acr.example"), IdentityToken: secret("refresh")}), "cluster:y")),
+	}
+	mounted := input("buildkitd", corp())
+	mounted.MountPath = "/home/user/.config/buildkit"
+	all["buildkitd-mount-path"] = mounted
+
+	everything := []string{"docker-config", "dockerd", "buildkitd", "fields"}
+	single := with(source("single", basic("single.example:5000", "single", "single")), render.Registry{
+		Host: "single.example:5000", CA: certificate("single"), ClientCertificate: certificate("client"), ClientKey: secret("client-key"),
+	}, render.Registry{Host: "docker.io", Mirrors: []string{"https://single.example:5000"}})
+	all["everything"] = render.Input{Configurations: everything, Sources: []render.Source{single}}
+	// The later connector's credential must not take the place of the
+	// emptied one's.
+	all["everything-emptied"] = render.Input{Configurations: everything, Sources: []render.Source{
+		emptied(single, "consent withdrawn"), source("later", basic("single.example:5000", "later", "later"), basic("docker.io", "later", "later")),
+	}}
+	known := emptied(single, "expired")
+	known.Claims = []string{"single.example:5000", "unlisted.example"}
+	all["docker-config-emptied-claims"] = input("docker-config", known,
+		source("later", basic("docker.io", "later", "hub"), basic("unlisted.example", "later", "unlisted"), basic("single.example:5000", "later", "later")))
+	all["docker-config-emptied-unknown"] = input("docker-config", emptied(source("bare"), ""))
+	all["excluded"] = render.Input{Configurations: everything, Sources: []render.Source{single},
+		Exclude: []string{"daemon.json", "!certs.d/", "certs/single.example:5000.key", "regcred.json", "token"}}
+	return all
+}
+
+func rename(s render.Source, written string) render.Source {
+	ref, err := connector.ParseRef(written, "ci")
+	if err != nil {
+		panic(fmt.Sprintf("%s: %v", written, err))
+	}
+	s.Connector, s.Written = ref, written
+	return s
+}
