@@ -1,0 +1,75 @@
+package v1alpha1
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// mistakes collects what is wrong with one manifest.
+type mistakes struct{ errs []error }
+
+func (m *mistakes) add(path, format string, args ...any) {
+	m.errs = append(m.errs, connector.Field(path, format, args...))
+}
+
+// result gives the connector when there was no mistake.
+func (m *mistakes) result(c *connector.Connector) (*connector.Connector, error) {
+	if len(m.errs) > 0 {
+		return nil, errors.Join(m.errs...)
+	}
+	return c, nil
+}
+
+// objectName checks the name of an object as the API server does.
+func (m *mistakes) objectName(path, name string) {
+	switch {
+	case name == "":
+		m.add(path, "is missing")
+	case len(validation.IsDNS1123Subdomain(name)) > 0:
+		m.add(path, "%q is no name: use lower-case letters, digits, dashes and dots, at most 253", name)
+	}
+}
+
+func (m *mistakes) namespace(path, name string) {
+	switch {
+	case name == "":
+		m.add(path, "is missing")
+	case len(validation.IsDNS1123Label(name)) > 0:
+		m.add(path, "%q is no namespace: use lower-case letters, digits and dashes, at most 63", name)
+	}
+}
+
+// duration refuses an explicit zero, which would read as "not at all" and
+// would mean the default.
+func (m *mistakes) duration(path string, d *connector.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	if d.Duration <= 0 {
+		m.add(path, "must be longer than zero; leave it out for the default")
+	}
+	return d.Duration
+}
+
+// enum accepts an empty value, which stands for the default.
+func enum[T ~string](m *mistakes, path string, value T, allowed ...T) T {
+	if value != "" && !slices.Contains(allowed, value) {
+		words := make([]string, len(allowed))
+		for i, a := range allowed {
+			words[i] = string(a)
+		}
+		m.add(path, "%q is unknown: write %s", string(value), strings.Join(words, " or "))
+	}
+	return value
+}
+
+// detail is the text of an error without the word for its class.
+func detail(err error) string {
+	return strings.TrimPrefix(err.Error(), connector.ErrInvalid.Error()+": ")
+}

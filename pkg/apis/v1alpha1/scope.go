@@ -1,0 +1,97 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+)
+
+// repositorySegment is one path component of a repository name by the OCI
+// distribution specification, where * may stand for some characters.
+var repositorySegment = regexp.MustCompile(`^[a-z0-9*]+((\.|_|__|-+)[a-z0-9*]+)*$`)
+
+func (m *mistakes) scope(s connector.Scope) connector.Scope {
+	for i, repository := range s.Repositories {
+		path := fmt.Sprintf("spec.scope.repositories[%d]", i)
+		for segment := range strings.SplitSeq(repository, "/") {
+			if segment != "**" && (strings.Contains(segment, "**") || !repositorySegment.MatchString(segment)) {
+				m.add(path, "%q is no repository or pattern: write, for example, team/app, team/* or team/**", repository)
+				break
+			}
+		}
+		if slices.Contains(s.Repositories[:i], repository) {
+			m.add(path, "%q comes twice: keep one", repository)
+		}
+	}
+	for i, action := range s.Actions {
+		path := fmt.Sprintf("spec.scope.actions[%d]", i)
+		if enum(m, path, action, connector.Pull, connector.Push) == "" {
+			m.add(path, "is empty: write pull or push")
+		}
+		if slices.Contains(s.Actions[:i], action) {
+			m.add(path, "%q comes twice: keep one", string(action))
+		}
+	}
+	return s
+}
+
+// issuer converts the one member of spec.issuer, lets its kind check it, and
+// holds what the spec demands against what that issuer can do.
+func (m *mistakes) issuer(spec *ConnectorSpec, known []issuers.Definition) connector.IssuerConfig {
+	set, err := spec.Issuer.members()
+	if err != nil {
+		m.add("spec.issuer", "cannot be encoded: %v", err)
+		return connector.IssuerConfig{}
+	}
+	if len(set) != 1 {
+		m.add("spec.issuer", "write exactly one issuer, not %d; known are %s", len(set), strings.Join(kinds(known), ", "))
+		return connector.IssuerConfig{}
+	}
+	config := set[0]
+	i := slices.IndexFunc(known, func(d issuers.Definition) bool { return d.Kind == config.Kind })
+	if i < 0 {
+		m.add("spec.issuer."+config.Kind, "is not built into this program; known are %s", strings.Join(kinds(known), ", "))
+		return config
+	}
+	issuer, err := known[i].New(config.Config)
+	if err != nil {
+		for _, mistake := range connector.FieldErrors("spec.issuer."+config.Kind, err) {
+			m.add(mistake.Path, "%s", strings.TrimPrefix(mistake.Detail, connector.ErrInvalid.Error()+": "))
+		}
+		return config
+	}
+	m.abilities(spec, config.Kind, issuer)
+	return config
+}
+
+// abilities refuses, unless told otherwise, what the issuer cannot hold.
+func (m *mistakes) abilities(spec *ConnectorSpec, kind string, issuer issuers.Issuer) {
+	if l, ok := issuer.(issuers.LongLiver); ok && l.LongLived() && !spec.AllowLongLived {
+		m.add("spec.allowLongLived", "issuer %s is configured to deliver a long-lived credential: write true to permit it, or choose a short-lived form", kind)
+	}
+	if spec.ScopeEnforcement == connector.BestEffort {
+		return
+	}
+	grain := connector.GrainIdentity
+	if scoper, ok := issuer.(issuers.Scoper); ok {
+		_, grain = scoper.Scope(spec.Scope)
+	} else if !spec.Scope.IsZero() {
+		m.add("spec.scope", "issuer %s cannot limit a credential: remove spec.scope, or write scopeEnforcement: BestEffort to deliver it unlimited", kind)
+	}
+	if grain.Coarser(spec.MinimumScope) {
+		m.add("spec.minimumScope", "issuer %s limits a credential only to %s, which is coarser than %s: lower it, or write scopeEnforcement: BestEffort", kind, grain, spec.MinimumScope)
+	}
+}
+
+func kinds(known []issuers.Definition) []string {
+	names := make([]string, len(known))
+	for i, d := range known {
+		names[i] = d.Kind
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,134 @@
+package files
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/regcred/csi-driver-regcred/pkg/apis/manifest"
+	"github.com/regcred/csi-driver-regcred/pkg/apis/v1alpha1"
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// file is what one file gave.
+type file struct {
+	items    []item
+	problems []Problem
+	// complete: every object of the file could be named. If not, one that is
+	// missing may just be illegible.
+	complete bool
+}
+
+// item is one object of a file: valid, or with mistakes.
+type item struct {
+	id             id
+	document, line int
+	value          any   // *connector.Connector, *connector.Object, labels or nothing; nil when not valid
+	err            error // why not
+}
+
+// nothing stands for a valid object of which only the form counts.
+type nothing struct{}
+
+// parse reads the objects of one file.
+func parse(name string, data []byte, opts v1alpha1.Options) file {
+	if len(data) == 0 {
+		return unreadable(name, fmt.Errorf("%w: the file is empty: delete it to remove its objects", connector.ErrInvalid))
+	}
+	objects, err := manifest.Parse(data)
+	if err != nil {
+		return unreadable(name, err)
+	}
+	f := file{complete: true}
+	for _, o := range objects {
+		f.add(name, o, opts)
+	}
+	return f
+}
+
+// unreadable is a file that gave nothing that could be told.
+func unreadable(name string, err error) file {
+	return file{problems: []Problem{{File: name, Err: err}}}
+}
+
+// add takes up one object, or its mistakes.
+func (f *file) add(name string, o *manifest.Object, opts v1alpha1.Options) {
+	i, mistakes := identify(o)
+	it := item{id: i, document: o.Document, line: o.Line("")}
+	if len(mistakes) == 0 {
+		it.value, mistakes = convert(o, opts)
+	}
+	texts := make([]string, len(mistakes))
+	for n, mistake := range mistakes {
+		p := Problem{File: name, Document: o.Document, Line: o.Line(mistake.Path), Object: i.kind, Err: mistake}
+		if i.name != "" {
+			p.Object = i.String()
+		}
+		f.problems = append(f.problems, p)
+		texts[n] = mistake.Error()
+	}
+	if i.name == "" {
+		f.complete = false
+		return
+	}
+	if len(mistakes) > 0 {
+		it.value, it.err = nil, fmt.Errorf("%w: %s has mistakes: %s", connector.ErrPrecondition, i, strings.Join(texts, "; "))
+	}
+	f.items = append(f.items, it)
+}
+
+// word is what may be quoted from an object whose kind is not known.
+var word = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9./]{0,62}$`)
+
+// identify names an object whose kind is read here. The name is empty when it
+// cannot be told.
+func identify(o *manifest.Object) (id, []*connector.FieldError) {
+	if mistakes := o.CheckType(); len(mistakes) > 0 {
+		return id{}, mistakes
+	}
+	version, known := apiVersion(o.Kind)
+	switch {
+	case !known && word.MatchString(o.Kind):
+		return id{}, []*connector.FieldError{connector.Field("kind", "%s is not read here; known are Connector, ClusterConnector, Secret, ConfigMap, Namespace, ServiceAccount and lists of them", o.Kind)}
+	case !known:
+		return id{}, []*connector.FieldError{connector.Field("kind", "is no kind")}
+	case version != o.APIVersion:
+		return id{kind: o.Kind}, []*connector.FieldError{connector.Field("apiVersion", "write %s for a %s", version, o.Kind)}
+	}
+	i := id{kind: o.Kind, namespace: o.Namespace, name: o.Name}
+	var mistakes []*connector.FieldError
+	if len(validation.IsDNS1123Subdomain(o.Name)) > 0 {
+		mistakes = append(mistakes, connector.Field("metadata.name", "is missing or no name: write lower-case letters, digits, dashes and dots, at most 253"))
+	}
+	switch o.Kind {
+	case kindNamespace, v1alpha1.KindClusterConnector:
+		if o.Namespace != "" {
+			mistakes = append(mistakes, connector.Field("metadata.namespace", "a %s has no namespace: leave it out", o.Kind))
+		}
+	default:
+		if len(validation.IsDNS1123Label(o.Namespace)) > 0 {
+			mistakes = append(mistakes, connector.Field("metadata.namespace", "is missing or no namespace: write lower-case letters, digits and dashes, at most 63"))
+		}
+	}
+	if len(mistakes) > 0 {
+		return id{kind: o.Kind}, mistakes
+	}
+	return i, nil
+}
+
+func convert(o *manifest.Object, opts v1alpha1.Options) (any, []*connector.FieldError) {
+	switch o.Kind {
+	case kindSecret:
+		return readSecret(o)
+	case kindConfigMap:
+		return readConfigMap(o)
+	case kindNamespace:
+		return readNamespace(o)
+	case kindServiceAccount:
+		return readServiceAccount(o)
+	default:
+		return v1alpha1.Read(o, opts)
+	}
+}
