@@ -87,7 +87,7 @@ func newHTTPTransport(config *tls.Config) *http.Transport {
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	via, err := t.route(req.URL)
 	if err == nil {
-		err = t.guard.limiterFor(req.URL.Host).wait(req.Context())
+		err = t.await(req)
 	}
 	if err != nil {
 		if req.Body != nil {
@@ -103,6 +103,15 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp.Body = &boundedBody{ReadCloser: resp.Body, host: req.URL.Host, left: maxBody, cancel: cancel}
 	return resp, nil
+}
+
+// await takes its turn at the host.
+func (t *transport) await(req *http.Request) error {
+	err := t.guard.limiterFor(req.URL.Host).wait(req.Context())
+	if err != nil && req.Context().Err() == nil {
+		return Retry(0, "RateLimited", "too many calls to host %s wait on this node", req.URL.Host)
+	}
+	return err
 }
 
 // route checks what can be known before the dialer and picks the way.
