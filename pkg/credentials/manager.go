@@ -324,12 +324,17 @@ func (m *Manager) showExpiry(ref connector.Ref) {
 	m.Metrics.Expiry.WithLabelValues(ref.Namespace, ref.Name).Set(float64(first.Unix()))
 }
 
-// Idle reports whether nothing is held, lingering with a provider, or waiting
-// to be revoked: a clean stop may then leave nothing behind.
+// Idle reports whether nothing is held and nothing waits to be revoked: what
+// else lingers is forgotten at no loss, so a stop may leave nothing behind.
 func (m *Manager) Idle() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.byKey) == 0 && len(m.revocations) == 0
+	for _, s := range m.byKey {
+		if s.held() {
+			return false
+		}
+	}
+	return len(m.revocations) == 0
 }
 
 // issuerFor constructs the issuer of a Connector, or finds it constructed.

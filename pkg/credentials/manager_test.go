@@ -1,0 +1,483 @@
+package credentials_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/regcred/csi-driver-regcred/pkg/audit"
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/credentials"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+)
+
+func TestOneCallServesAStormOfOneIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.delay = time.Second })
+		var storm sync.WaitGroup
+		for i := range 500 {
+			storm.Go(func() {
+				req := ask("minting", fmt.Sprint("pod-", i))
+				req.Identity = pod{connector.Subject{Namespace: "ci", ServiceAccount: fmt.Sprint("sa-", i%20)}}
+				if _, err := n.Acquire(t.Context(), req); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		storm.Wait()
+		if got := n.provider.callCount(); got != 20 {
+			t.Errorf("%d calls for 20 identities", got)
+		}
+	})
+}
+
+func TestACallOutlivesItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.delay = 10 * time.Second })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := n.Acquire(ctx, ask("minting", "a")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v, want the caller's deadline", err)
+		}
+		began := time.Now()
+		acquire(t, n, ask("minting", "a"))
+		if waited := time.Since(began); waited != 9*time.Second || n.provider.callCount() != 1 {
+			t.Errorf("the retry waited %v and made %d calls, want to join the first for 9s", waited, n.provider.callCount())
+		}
+	})
+}
+
+func TestRenewalComesBetweenHalfAndThreeQuartersOfLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		const credentialsCount, buckets = 2000, 36
+		for i := range credentialsCount {
+			req := ask("minting", fmt.Sprint("pod-", i))
+			req.Identity = pod{connector.Subject{Namespace: "ci", ServiceAccount: fmt.Sprint("sa-", i)}}
+			acquire(t, n, req)
+		}
+		began := time.Now()
+		time.Sleep(46 * time.Minute)
+		synctest.Wait()
+		counts := make([]int, buckets)
+		n.provider.set(func(p *provider) {
+			for _, at := range p.asked[credentialsCount:] {
+				after := at.Sub(began)
+				if after < 30*time.Minute || after > 45*time.Minute {
+					t.Fatalf("a renewal came %v after issue", after)
+				}
+				counts[int(after-30*time.Minute)*buckets/int(15*time.Minute+1)]++
+			}
+		})
+		if total := n.provider.callCount(); total != 2*credentialsCount {
+			t.Errorf("%d calls, want each credential renewed once", total)
+		}
+		if most := slices.Max(counts); most > 3*credentialsCount/buckets {
+			t.Errorf("%d renewals in one bucket, mean %d", most, credentialsCount/buckets)
+		}
+	})
+}
+
+func TestRenewalReachesTheHolders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		a, b := acquire(t, n, ask("minting", "a")), acquire(t, n, ask("minting", "b"))
+		if password(a) != "password-1" || password(b) != "password-1" {
+			t.Fatalf("got %q and %q", password(a), password(b))
+		}
+		time.Sleep(46 * time.Minute)
+		synctest.Wait()
+		if password(a) != "password-2" || password(b) != "password-2" {
+			t.Errorf("after renewal %q and %q", password(a), password(b))
+		}
+		if changed, _ := n.heard.counts("a"); changed != 1 {
+			t.Errorf("holder a heard %d changes", changed)
+		}
+		if diff := cmp.Diff([]audit.Event{audit.Issued, audit.Renewed}, n.audited.events()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestFailedRenewalKeepsTheLastGoodOneUntilItExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		lease := acquire(t, n, ask("minting", "a"))
+		n.provider.set(func(p *provider) { p.err = issuers.Retry(0, "Down", "the provider is down") })
+		time.Sleep(59 * time.Minute)
+		synctest.Wait()
+		if password(lease) != "password-1" {
+			t.Errorf("got %q before it expired", password(lease))
+		}
+		if _, failed := n.heard.counts("a"); failed == 0 {
+			t.Error("the holder did not hear of the failure")
+		}
+		other := ask("minting", "b") // the default wish gives way to the last good one
+		if l := acquire(t, n, other); password(l) != "password-1" {
+			t.Errorf("a new holder got %q", password(l))
+		}
+		other.MinimumLife = 30 * time.Minute // an explicit one does not
+		if _, err := n.Acquire(t.Context(), other); err == nil || err.Error() != "the provider is down" {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if state := lease.State(); state.Credential != nil || state.Emptied == "" {
+			t.Errorf("after expiry: %v, emptied %q", state.Credential, state.Emptied)
+		}
+		n.provider.set(func(p *provider) { p.err = nil })
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		if lease.State().Credential == nil {
+			t.Error("a provider that came back did not fill the lease again")
+		}
+	})
+}
+
+func TestFailuresAreRememberedForTheirBackOff(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		err   error
+		quiet time.Duration // no call within
+		asks  time.Duration // a call by
+	}{
+		{"retryable", issuers.Retry(0, "Down", "down"), 900 * time.Millisecond, 2 * time.Second},
+		{"stated wait", issuers.Retry(30*time.Second, "Throttled", "slow down"), 29 * time.Second, 31 * time.Second},
+		{"terminal", issuers.Terminate("Wrong", "wrong"), 4 * time.Minute, 7 * time.Minute},
+		{"denied", issuers.Deny("Denied", "denied"), 4 * time.Minute, 7 * time.Minute},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t).run(t)
+				n.provider.set(func(p *provider) { p.err = tc.err })
+				for range 3 {
+					if _, err := n.Acquire(t.Context(), ask("minting", "a")); !errors.Is(err, tc.err) {
+						t.Fatalf("got %v", err)
+					}
+				}
+				time.Sleep(tc.quiet)
+				_, _ = n.Acquire(t.Context(), ask("minting", "a"))
+				if got := n.provider.callCount(); got != 1 {
+					t.Fatalf("%d calls inside the back-off", got)
+				}
+				n.provider.set(func(p *provider) { p.err = nil })
+				time.Sleep(tc.asks - tc.quiet)
+				acquire(t, n, ask("minting", "a"))
+			})
+		})
+	}
+}
+
+func TestStaticContentFollowsItsSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		if _, err := n.Acquire(t.Context(), ask("stored", "a")); !errors.Is(err, connector.ErrNotFound) {
+			t.Fatalf("without its Secret: %v", err)
+		}
+		n.objects.put("pull", "one")
+		n.Changed(secretChanged()) // ends the back-off
+		synctest.Wait()
+		lease := acquire(t, n, ask("stored", "a"))
+		n.objects.put("pull", "two")
+		n.Changed(secretChanged())
+		synctest.Wait()
+		if password(lease) != "two" {
+			t.Errorf("after the change: %q", password(lease))
+		}
+		n.objects.remove("pull")
+		n.Changed(secretChanged())
+		time.Sleep(9 * time.Minute)
+		synctest.Wait()
+		if password(lease) != "two" {
+			t.Errorf("in its grace time: %q", password(lease))
+		}
+		if _, err := n.Acquire(t.Context(), ask("stored", "b")); !errors.Is(err, connector.ErrNotFound) {
+			t.Errorf("a new holder got %v, want no stale content", err)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if state := lease.State(); state.Credential != nil || state.Emptied != "its source is gone" {
+			t.Errorf("after its grace time: %v, emptied %q", state.Credential, state.Emptied)
+		}
+		n.objects.put("pull", "three")
+		n.Changed(secretChanged())
+		synctest.Wait()
+		if password(lease) != "three" {
+			t.Errorf("after its return: %q", password(lease))
+		}
+	})
+}
+
+func TestSupersededIsRevokedAfterOverlapAndTheLastAfterLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.life = 4 * time.Hour })
+		req := ask("making", "a")
+		req.Connector.Overlap = 30 * time.Minute
+		lease := acquire(t, n, req)
+		first := n.provider.objects()
+		for n.provider.callCount() < 2 {
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 2 {
+			t.Fatalf("objects after the renewal: %v", got)
+		}
+		time.Sleep(29 * time.Minute)
+		if got := n.provider.objects(); len(got) != 2 {
+			t.Fatalf("objects within the overlap: %v", got)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 1 || slices.Equal(got, first) {
+			t.Fatalf("objects after the overlap: %v, first was %v", got, first)
+		}
+		lease.Release()
+		time.Sleep(linger - time.Second)
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 1 {
+			t.Fatalf("objects while it lingers: %v", got)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 0 || len(n.intents.keys()) != 0 || len(n.leased.keys()) != 0 {
+			t.Errorf("left over: objects %v, intents %v, credentials %v", got, n.intents.keys(), n.leased.keys())
+		}
+	})
+}
+
+func TestSerialHoldersShareALingeringCredential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		for i := range 10 {
+			acquire(t, n, ask("making", fmt.Sprint("job-", i))).Release()
+			time.Sleep(time.Minute)
+		}
+		if got := n.provider.callCount(); got != 1 {
+			t.Errorf("%d calls for serial jobs", got)
+		}
+	})
+}
+
+func TestWithdrawReplacesForTheOthersFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		a, b := acquire(t, n, ask("making", "a")), acquire(t, n, ask("making", "b"))
+		first := n.provider.objects()
+		a.Withdraw()
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 1 || slices.Equal(got, first) {
+			t.Errorf("objects after the withdrawal: %v, first was %v", got, first)
+		}
+		if password(b) != "password-2" {
+			t.Errorf("the other holder has %q", password(b))
+		}
+		b.Withdraw()
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 0 {
+			t.Errorf("objects after the last withdrawal: %v", got)
+		}
+	})
+}
+
+func TestRevocationIsTriedUntilItSucceeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		lease := acquire(t, n, ask("making", "a"))
+		n.provider.set(func(p *provider) { p.down = true })
+		lease.Withdraw()
+		time.Sleep(25 * time.Hour)
+		synctest.Wait()
+		if !slices.Contains(n.audited.events(), audit.NotRevocable) || len(n.intents.keys()) != 1 {
+			t.Errorf("after a day: events %v, intents %v", n.audited.events(), n.intents.keys())
+		}
+		n.provider.set(func(p *provider) { p.down = false })
+		time.Sleep(6 * time.Minute)
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 0 || len(n.intents.keys()) != 0 {
+			t.Errorf("objects %v, intents %v", got, n.intents.keys())
+		}
+	})
+}
+
+func TestACutOffCallIsRevokedByName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.cut = true })
+		if _, err := n.Acquire(t.Context(), ask("making", "a")); err == nil || err.Error() != "the connection broke" {
+			t.Fatalf("got %v", err)
+		}
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 0 || len(n.intents.keys()) != 0 {
+			t.Errorf("objects %v, intents %v", got, n.intents.keys())
+		}
+	})
+}
+
+func TestACredentialThatCannotBeKeptIsRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.leased.full = true
+		if _, err := n.Acquire(t.Context(), ask("making", "a")); !errors.Is(err, connector.ErrExhausted) {
+			t.Fatalf("got %v", err)
+		}
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 0 {
+			t.Errorf("objects %v", got)
+		}
+	})
+}
+
+func TestRestartIssuesNothingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		lease := acquire(t, n, ask("making", "a"))
+		n.stop()
+
+		next := n.again(t)
+		restored, ok := next.Restore(lease.Key(), "a", pod{})
+		next.run(t)
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		if !ok || password(restored) != "password-1" || n.provider.callCount() != 1 || len(n.provider.objects()) != 1 {
+			t.Errorf("restored %v, %q, %d calls, objects %v", ok, password(restored), n.provider.callCount(), n.provider.objects())
+		}
+		restored.Release()
+		time.Sleep(linger + time.Second)
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 0 {
+			t.Errorf("objects after the end: %v", got)
+		}
+	})
+}
+
+func TestRestartRevokesWhatWasCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		acquire(t, n, ask("making", "a"))
+		n.stop()
+		for _, key := range n.leased.keys() { // killed before the credential was kept
+			if err := n.leased.Delete(key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n.again(t).run(t)
+		if got := n.provider.objects(); len(got) != 0 || len(n.intents.keys()) != 0 {
+			t.Errorf("objects %v, intents %v", got, n.intents.keys())
+		}
+	})
+}
+
+func TestRestartSeesWhatChangedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.objects.put("pull", "one")
+		n.run(t)
+		lease := acquire(t, n, ask("stored", "a"))
+		n.stop()
+		n.objects.put("pull", "two")
+
+		next := n.again(t)
+		restored, ok := next.Restore(lease.Key(), "a", pod{})
+		next.run(t)
+		if !ok || password(restored) != "two" {
+			t.Errorf("restored %v with %q", ok, password(restored))
+		}
+	})
+}
+
+func TestADeletedConnectorStopsRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.objects.put("pull", "one")
+		n.run(t)
+		minted, static := acquire(t, n, ask("minting", "a")), acquire(t, n, ask("stored", "a"))
+		minted.Retire()
+		static.Retire()
+		time.Sleep(11 * time.Minute)
+		synctest.Wait()
+		if static.State().Credential != nil {
+			t.Error("static content outlived its grace time")
+		}
+		time.Sleep(48 * time.Minute)
+		synctest.Wait()
+		if password(minted) != "password-1" {
+			t.Errorf("minted content is %q before it expires", password(minted))
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if minted.State().Credential != nil {
+			t.Error("minted content outlived its life")
+		}
+	})
+}
+
+func TestWhatTheConnectorDoesNotAllowIsRefused(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		kind   string
+		life   time.Duration
+		change func(*credentials.Request)
+		want   string
+		calls  int
+	}{
+		{
+			"life without end", "minting", 0, func(*credentials.Request) {},
+			"issuer minting gave a credential without an end within 24 h: set spec.allowLongLived: true on the Connector, or shorten it at the provider", 1,
+		},
+		{
+			"too short", "minting", time.Hour, func(r *credentials.Request) { r.MinimumLife = 2 * time.Hour },
+			"the credential lives 1h0m0s, shorter than token.minimum: lower token.minimum or raise the provider's life", 1,
+		},
+		{
+			"scope that nobody enforces", "stored", 0, func(r *credentials.Request) { r.Scope.Actions = []connector.Action{connector.Pull} },
+			"issuer stored cannot limit a credential to repositories or actions: take scope and narrowing away, or set spec.scopeEnforcement: BestEffort on the Connector", 0,
+		},
+		{
+			"too coarse", "stored", 0, func(r *credentials.Request) { r.Connector.MinimumScope = connector.GrainProject },
+			"issuer stored limits credentials by identity, coarser than spec.minimumScope: project", 0,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t)
+				n.objects.put("pull", "one")
+				n.run(t)
+				n.provider.set(func(p *provider) { p.life = tc.life })
+				for range 2 { // the second answer comes from memory
+					_, err := n.Acquire(t.Context(), ask(tc.kind, "a", tc.change))
+					if err == nil || err.Error() != tc.want {
+						t.Errorf("got %v\nwant %s", err, tc.want)
+					}
+				}
+				if got := n.provider.callCount(); got != tc.calls {
+					t.Errorf("%d calls, want %d", got, tc.calls)
+				}
+			})
+		})
+	}
+}
+
+func TestAgeLimitReplacesALongLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.life = 20 * time.Hour })
+		req := ask("making", "a")
+		req.Connector.MaxAge = time.Hour
+		acquire(t, n, req)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := n.provider.callCount(); got != 2 {
+			t.Errorf("%d calls after the age limit", got)
+		}
+	})
+}
