@@ -1,0 +1,61 @@
+// Package client runs real registry clients the way a container of a CI job
+// does: with the files of a volume, and nothing else that could log them in.
+package client
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Client pushes and pulls images. References are host:port/repository:tag.
+type Client interface {
+	// Name is the program's.
+	Name() string
+	// Push uploads the image that the archive (docker save's format) holds.
+	Push(ctx context.Context, archive, reference string) error
+	// Pull fetches an image completely, never from a copy kept earlier.
+	Pull(ctx context.Context, reference string) error
+}
+
+// Files are what a client reads.
+type Files struct {
+	// DockerConfig is the folder that holds config.json.
+	DockerConfig string
+	// CA is the file with the registry's authority. Docker's daemon does not
+	// read it, but certs.d.
+	CA string
+}
+
+// run executes a program with an environment of its own: an empty home, so
+// that no other login is found. The error is what the program said.
+func run(ctx context.Context, environment []string, program string, arguments ...string) error {
+	home, err := os.MkdirTemp("", "home-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(home)
+	cmd := exec.CommandContext(ctx, program, arguments...)
+	cmd.Dir = home
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}, environment...)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(append([]string{program}, arguments...), " "), err, bytes.TrimSpace(output.Bytes()))
+	}
+	return nil
+}
+
+// pulled calls pull with an empty folder that is removed again.
+func pulled(pull func(dir string) error) error {
+	dir, err := os.MkdirTemp("", "pulled-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return pull(filepath.Join(dir, "image"))
+}

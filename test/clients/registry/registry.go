@@ -1,0 +1,142 @@
+// Package registry runs the CNCF distribution registry as a process, with TLS,
+// token authentication and its images in memory, and reads its access log.
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/test/clients/child"
+	"github.com/regcred/csi-driver-regcred/test/clients/pki"
+	"github.com/regcred/csi-driver-regcred/test/clients/tokenserver"
+)
+
+// Leeway is how long after its end a token is still accepted; it is fixed in
+// distribution (registry/auth/token/token.go).
+const Leeway = time.Minute
+
+// Config is what a registry needs to serve.
+type Config struct {
+	Dir       string // for its files, exists
+	Host      string // host:port, where it listens and how clients call it
+	Realm     string // the URL of the token server
+	Tokens    *tokenserver.Server
+	Authority *pki.Authority
+}
+
+// Server is a running registry.
+type Server struct {
+	host    string
+	process *child.Process
+	client  *http.Client
+}
+
+const configuration = `version: 0.1
+log: {level: info, accesslog: {disabled: false}}
+storage: {inmemory: {}}
+http:
+  addr: %q
+  secret: not-shared-with-another-registry
+  tls: {certificate: %q, key: %q}
+auth:
+  token: {realm: %q, service: %q, issuer: %q, jwks: %q, signingalgorithms: [RS256]}
+`
+
+// Start runs a registry and waits until it answers.
+func Start(ctx context.Context, c Config) (*Server, error) {
+	name, _, err := net.SplitHostPort(c.Host)
+	if err != nil {
+		return nil, err
+	}
+	certificate, key, err := c.Authority.Server(name)
+	if err != nil {
+		return nil, err
+	}
+	at := func(name string) string { return filepath.Join(c.Dir, name) }
+	tokens := c.Tokens.Config()
+	for path, content := range map[string][]byte{
+		at("tls.crt"): certificate, at("tls.key"): key, at("jwks.json"): c.Tokens.JWKS(),
+		at("config.yml"): fmt.Appendf(nil, configuration, c.Host, at("tls.crt"), at("tls.key"),
+			c.Realm, tokens.Service, tokens.Issuer, at("jwks.json")),
+	} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	cmd := exec.Command("registry", "serve", at("config.yml"))
+	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
+	process, err := child.Start("registry", cmd, at("registry.log"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{host: c.Host, process: process, client: &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.Authority.Pool(), MinVersion: tls.VersionTLS12}},
+		Timeout:   10 * time.Second,
+	}}
+	ready := func(ctx context.Context) error {
+		_, err := s.Ask(ctx, http.MethodGet, "/v2/", "")
+		return err
+	}
+	if err := process.Ready(ctx, ready); err != nil {
+		process.Kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Host is how clients call the registry.
+func (s *Server) Host() string { return s.host }
+
+// Close ends the registry.
+func (s *Server) Close() {
+	s.client.CloseIdleConnections()
+	s.process.Kill()
+}
+
+// Ask sends a bare request with a bearer token, or with none, and returns the
+// status.
+func (s *Server) Ask(ctx context.Context, method, path, bearer string) (status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+s.host+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
+}
+
+// Access is one line of the access log.
+type Access struct {
+	Method, Path string
+	Status       int
+	UserAgent    string
+}
+
+var accessLine = regexp.MustCompile(`(?m)^\S+ \S+ \S+ \[[^\]]+\] "(\S+) (\S+) [^"]*" (\d{3}) \d+ "[^"]*" "([^"]*)"$`)
+
+// Accesses is the access log, oldest first.
+func (s *Server) Accesses() []Access {
+	var all []Access
+	for _, m := range accessLine.FindAllStringSubmatch(s.process.Log(), -1) {
+		status, _ := strconv.Atoi(m[3]) // three digits, says the expression
+		all = append(all, Access{Method: m[1], Path: m[2], Status: status, UserAgent: m[4]})
+	}
+	return all
+}

@@ -1,0 +1,89 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// furnish makes the new namespaces usable: private mounts, a /proc of its own,
+// empty folders where daemons keep state, an /etc that can be changed, and lo.
+func furnish(names []string) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mounting /proc: %w", err)
+	}
+	for _, dir := range []string{os.TempDir(), "/run", "/var/lib"} {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+			return fmt.Errorf("mounting a tmpfs on %s: %w", dir, err)
+		}
+	}
+	if err := ownEtc(names); err != nil {
+		return fmt.Errorf("furnishing /etc: %w", err)
+	}
+	if err := loopback(); err != nil {
+		return fmt.Errorf("setting up lo: %w", err)
+	}
+	return nil
+}
+
+// ownEtc replaces /etc by a folder of links to the machine's files, except for
+// the two that clients are steered by.
+func ownEtc(names []string) error {
+	machine, own := filepath.Join(os.TempDir(), "etc.machine"), filepath.Join(os.TempDir(), "etc")
+	for _, dir := range []string{machine, filepath.Join(own, "docker", "certs.d")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := unix.Mount("/etc", machine, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(machine)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == "hosts" || e.Name() == "docker" {
+			continue
+		}
+		if err := os.Symlink(filepath.Join(machine, e.Name()), filepath.Join(own, e.Name())); err != nil {
+			return err
+		}
+	}
+	hosts := "127.0.0.1 localhost\n" + Address + " " + strings.Join(names, " ") + "\n"
+	if err := os.WriteFile(filepath.Join(own, "hosts"), []byte(hosts), 0o644); err != nil {
+		return err
+	}
+	return unix.Mount(own, "/etc", "", unix.MS_BIND, "")
+}
+
+// loopback sets lo up and gives it Address.
+func loopback() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	up, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	up.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, up); err != nil {
+		return err
+	}
+	alias, err := unix.NewIfreq("lo:0")
+	if err != nil {
+		return err
+	}
+	if err := alias.SetInet4Addr([]byte{10, 99, 0, 1}); err != nil {
+		return err
+	}
+	return unix.IoctlIfreq(fd, unix.SIOCSIFADDR, alias)
+}
