@@ -1,0 +1,112 @@
+package tmpfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/volume"
+)
+
+// Options are what a Disk needs to know.
+type Options struct {
+	// KubeletDir is the kubelet's directory, below which every target lies. It
+	// may be, or lie behind, a symlink; no part of a path below it may.
+	KubeletDir string
+}
+
+// Disk implements volume.Disk on Linux 5.12 and newer. It keeps one descriptor
+// and no state about volumes: the kernel is asked each time.
+type Disk struct {
+	kubeletDir string
+	root       int // O_PATH descriptor of kubeletDir
+	noswap     bool
+	warning    string
+	// step, when set, is called between the steps that change something; an
+	// error ends the operation there.
+	step func(name string) error
+}
+
+var _ volume.Disk = (*Disk)(nil)
+
+// New checks that the kernel and the process's rights suffice and opens the
+// kubelet directory.
+func New(o Options) (*Disk, error) {
+	if !filepath.IsAbs(o.KubeletDir) {
+		return nil, fmt.Errorf("%w: the kubelet directory %q is not an absolute path", connector.ErrInvalid, o.KubeletDir)
+	}
+	if err := checkKernel(); err != nil {
+		return nil, err
+	}
+	d := &Disk{kubeletDir: filepath.Clean(o.KubeletDir)}
+	var err error
+	if d.noswap, err = acceptsNoswap(); err != nil {
+		return nil, err
+	}
+	if !d.noswap && swapIsOn() {
+		d.warning = "this kernel or user namespace refuses tmpfs without swap, and swap is on: credentials of volumes may be written to disk; turn swap off or encrypt it, or run as root on Linux 6.4 or newer"
+	}
+	if d.root, err = open(unix.AT_FDCWD, d.kubeletDir, unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
+		return nil, fmt.Errorf("opening the kubelet directory %s: %w", d.kubeletDir, err)
+	}
+	return d, nil
+}
+
+// Close gives the descriptor back. Volumes stay as they are.
+func (d *Disk) Close() error { return unix.Close(d.root) }
+
+// Warning says what an operator should know about this node, or nothing.
+func (d *Disk) Warning() string { return d.warning }
+
+// checkKernel asks for the youngest call used, mount_setattr of Linux 5.12.
+// Changing nothing, it succeeds wherever it exists and is allowed.
+func checkKernel() error {
+	err := unix.MountSetattr(unix.AT_FDCWD, "", unix.AT_EMPTY_PATH, &unix.MountAttr{})
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("%w: Linux 5.12 or newer is required, this is %s (or a seccomp profile hides mount_setattr)", connector.ErrPrecondition, release())
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%w: mounting is not permitted: run as root with CAP_SYS_ADMIN, in a container as privileged", connector.ErrPrecondition)
+	default:
+		return fmt.Errorf("asking the kernel for mount_setattr: %w", err)
+	}
+}
+
+func release() string {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return "unknown"
+	}
+	return "Linux " + unix.ByteSliceToString(name.Release[:])
+}
+
+// acceptsNoswap tells whether a tmpfs can be kept out of swap: from Linux 6.4
+// on, and not in user namespaces.
+func acceptsNoswap() (bool, error) {
+	fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return false, fmt.Errorf("asking the kernel for tmpfs: %w", err)
+	}
+	defer shut(fd)
+	return unix.FsconfigSetFlag(fd, "noswap") == nil, nil
+}
+
+// swapIsOn reads the kernel's list: one line of headings, one line per area.
+func swapIsOn() bool {
+	areas, err := os.ReadFile("/proc/swaps")
+	return err == nil && bytes.Count(areas, []byte("\n")) > 1
+}
+
+func (d *Disk) reach(step string) error {
+	if d.step == nil {
+		return nil
+	}
+	return d.step(step)
+}

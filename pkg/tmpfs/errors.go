@@ -1,0 +1,55 @@
+package tmpfs
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// doing says what a system call was for, and gives its error the class that
+// callers act on.
+func doing(what string, err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("%s: %w: %w", what, connector.ErrExhausted, err)
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		return fmt.Errorf("%s: %w: raise the limit of open files: %w", what, connector.ErrExhausted, err)
+	case errors.Is(err, unix.ENOMEM):
+		return fmt.Errorf("%s: %w: raise the driver's memory limit: %w", what, connector.ErrExhausted, err)
+	default:
+		return fmt.Errorf("%s: %w", what, err)
+	}
+}
+
+// writing is doing, for what happens inside a volume.
+func writing(path string, err error) error {
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("writing %s: %w: a volume holds %s bytes in %s files, old and new content together; ask for fewer configurations or smaller CA bundles: %w",
+			path, connector.ErrExhausted, sizeLimit, inodeLimit, err)
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("writing %s: %w: is the volume's group known in the driver's user namespace?", path, err)
+	default:
+		return doing("writing "+path, err)
+	}
+}
+
+// resolving classifies the errors of path resolution.
+func resolving(path string, err error) error {
+	switch {
+	case errors.Is(err, unix.ELOOP):
+		return fmt.Errorf("%w: %s leads through a symlink, which is refused below the kubelet directory", connector.ErrInvalid, path)
+	case errors.Is(err, unix.EXDEV):
+		return fmt.Errorf("%w: %s leads out of the kubelet directory", connector.ErrInvalid, path)
+	default:
+		return doing("opening "+path, err)
+	}
+}
+
+// absent reports that a path leads nowhere.
+func absent(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
+}

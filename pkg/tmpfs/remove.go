@@ -1,0 +1,153 @@
+package tmpfs
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/volume"
+)
+
+// Remove cuts the secrets, unmounts this volume as often as it is there, and
+// removes the target directory. What is gone already counts as removed; what
+// is not this volume's is left alone and named in the error. Secrets are cut
+// although the mount goes, because a subPath mount, another namespace or an
+// open descriptor may keep the files alive.
+func (d *Disk) Remove(place volume.Place) (busy bool, err error) {
+	parent, name, err := d.openParent(place.Target)
+	if absent(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer shut(parent)
+	for {
+		kind, err := d.cutTarget(parent, name, place)
+		if absent(err) {
+			return busy, nil
+		}
+		if err != nil {
+			return busy, err
+		}
+		switch kind {
+		case liveVolume, endingVolume:
+			detached, err := unmount(parent, name)
+			busy = busy || detached
+			if err != nil {
+				return busy, fmt.Errorf("unmounting %s: %w", place.Target, err)
+			}
+		case plainDirectory:
+			if err := d.reach("rmdir"); err != nil {
+				return busy, err
+			}
+			return busy, removeDirectory(parent, name, place.Target)
+		default:
+			return busy, fmt.Errorf("removing %s: %w", place.Target, kind.refusal())
+		}
+	}
+}
+
+// cutTarget tells what is at the target and, where it is this volume, empties
+// its files. No descriptor of the mount is left, for it would keep it busy.
+func (d *Disk) cutTarget(parent int, name string, place volume.Place) (occupant, error) {
+	fd, err := open(parent, name, unix.O_PATH, confined)
+	if err != nil {
+		return 0, resolving(place.Target, err)
+	}
+	defer shut(fd)
+	kind, err := occupantOf(fd, place.ID)
+	if err == nil && (kind == liveVolume || kind == endingVolume) {
+		err = d.cutVolume(root(fd), place.ID)
+	}
+	return kind, err
+}
+
+// cutVolume empties all files of a volume. It makes the mount itself writable
+// instead of a clone, whose end would cost as much as the unmount to come: the
+// pod is gone, and whoever still sees the volume does so through a mount of
+// its own.
+func (d *Disk) cutVolume(r root, id string) error {
+	if err := setReadOnly(int(r), false); err != nil {
+		return err
+	}
+	if err := d.reach("unmark"); err != nil {
+		return err
+	}
+	if err := r.unmark(id); err != nil {
+		return err
+	}
+	names, err := r.names(".")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !strings.HasPrefix(name, reserved) {
+			continue
+		}
+		if err := d.reach("cut " + name); err != nil {
+			return err
+		}
+		if err := r.cut(name, false); err != nil {
+			return err
+		}
+	}
+	return d.reach("unmount")
+}
+
+// unmark turns a live volume into an ending one, in one step.
+func (r root) unmark(id string) error {
+	fd, err := r.open(markerName, unix.O_WRONLY)
+	if err != nil {
+		return doing("unmarking the volume", err)
+	}
+	defer shut(fd)
+	if err := unix.Ftruncate(fd, int64(len(markerOf(id)))); err != nil {
+		return doing("unmarking the volume", err)
+	}
+	return nil
+}
+
+// unmount takes the topmost mount off parent/name, from under its users if it
+// must. umount2 knows no descriptors: the magic link stands for the parent,
+// and name, which may not be a symlink, is the only element resolved.
+func unmount(parent int, name string) (busy bool, err error) {
+	path := "/proc/self/fd/" + strconv.Itoa(parent) + "/" + name
+	err = unix.Unmount(path, unix.UMOUNT_NOFOLLOW)
+	if errors.Is(err, unix.EBUSY) {
+		busy = true
+		err = unix.Unmount(path, unix.UMOUNT_NOFOLLOW|unix.MNT_DETACH)
+	}
+	if err != nil {
+		return busy, doing("unmounting", err)
+	}
+	return busy, nil
+}
+
+func removeDirectory(parent int, name, target string) error {
+	err := unix.Unlinkat(parent, name, unix.AT_REMOVEDIR)
+	switch {
+	case err == nil, errors.Is(err, unix.ENOENT):
+		return nil
+	case errors.Is(err, unix.ENOTEMPTY):
+		return fmt.Errorf("removing %s: %w: the directory holds files of someone else; remove them", target, connector.ErrPrecondition)
+	default:
+		return doing("removing "+target, err)
+	}
+}
+
+// refusal says why a target is not touched.
+func (o occupant) refusal() error {
+	what := "something that is not a directory is there; remove it"
+	switch o { //nolint:exhaustive // the others are not refused
+	case foreignMount:
+		what = "something that is not this driver's is mounted there; unmount it"
+	case otherVolume:
+		what = "another volume of this driver is mounted there; unpublish that one first"
+	}
+	return fmt.Errorf("%w: %s", connector.ErrPrecondition, what)
+}

@@ -1,0 +1,39 @@
+package tmpfs
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/regcred/csi-driver-regcred/pkg/volume"
+)
+
+// Published reports whether this volume is at its target now.
+func (d *Disk) Published(place volume.Place) (bool, error) {
+	fd, err := d.openTarget(place.Target)
+	if absent(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer shut(fd)
+	kind, err := occupantOf(fd, place.ID)
+	return err == nil && kind == liveVolume, err
+}
+
+// Usage returns what statfs says of a published volume.
+func (d *Disk) Usage(place volume.Place) (volume.Usage, error) {
+	r, err := d.openLive(place)
+	if err != nil {
+		return volume.Usage{}, err
+	}
+	defer r.close()
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(r), &fs); err != nil {
+		return volume.Usage{}, doing("measuring "+place.Target, err)
+	}
+	total, free := int64(fs.Blocks)*fs.Bsize, int64(fs.Bfree)*fs.Bsize
+	return volume.Usage{
+		TotalBytes: total, FreeBytes: free, UsedBytes: total - free,
+		TotalInodes: int64(fs.Files), FreeInodes: int64(fs.Ffree), UsedInodes: int64(fs.Files - fs.Ffree),
+	}, nil
+}

@@ -1,0 +1,195 @@
+package tmpfs
+
+import (
+	"errors"
+	"path"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// writer writes content into a writable root. Each directory at the root is
+// closed to everyone but root until it is complete, with owner and mode set.
+type writer struct {
+	root
+	access access
+	made   []string // names at the root, so that undo can remove them
+	reach  func(step string) error
+}
+
+// mark writes the marker of the volume id.
+func (w *writer) mark(id string) error {
+	return w.create(markerName, []byte(markerOf(id)+markerLive), markerMode)
+}
+
+// content writes a generation and returns its name.
+func (w *writer) content(entries []entry) (string, error) {
+	n := 0
+	for _, e := range entries {
+		n += len(e.files)
+	}
+	generation := w.access.newName(generationPrefix, n)
+	if err := w.mkdir(generation); err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if !e.dir {
+			if err := w.file(generation+"/"+e.name, e.files[0].Data); err != nil {
+				return "", err
+			}
+			continue
+		}
+		directory := e.carried
+		if directory == "" {
+			var err error
+			if directory, err = w.directory(e); err != nil {
+				return "", err
+			}
+		}
+		if err := w.link("../"+directory, generation+"/"+e.name); err != nil {
+			return "", err
+		}
+	}
+	return generation, w.grant(generation, w.access.dirMode)
+}
+
+// directory writes a top-level directory and returns the name that it has at
+// the root.
+func (w *writer) directory(e entry) (string, error) {
+	name := w.access.newName(directoryPrefix, len(e.files))
+	if err := w.mkdir(name); err != nil {
+		return "", err
+	}
+	inner := []string{"."}
+	for _, f := range e.files {
+		below := f.Path[len(e.name)+1:]
+		if err := w.above(name, below, &inner); err != nil {
+			return "", err
+		}
+		if err := w.file(name+"/"+below, f.Data); err != nil {
+			return "", err
+		}
+	}
+	return name, w.grant(name, w.access.dirMode)
+}
+
+// above makes the directories that lead to the file below top, once each.
+func (w *writer) above(top, file string, made *[]string) error {
+	dir := path.Dir(file)
+	if slices.Contains(*made, dir) {
+		return nil
+	}
+	if err := w.above(top, dir, made); err != nil {
+		return err
+	}
+	*made = append(*made, dir)
+	if err := unix.Mkdirat(int(w.root), top+"/"+dir, 0o700); err != nil {
+		return writing(dir, err)
+	}
+	return w.grant(top+"/"+dir, w.access.dirMode)
+}
+
+func (w *writer) mkdir(name string) error {
+	if err := w.reach("mkdir " + name); err != nil {
+		return err
+	}
+	w.made = append(w.made, name)
+	if err := unix.Mkdirat(int(w.root), name, 0o700); err != nil {
+		return writing(name, err)
+	}
+	return nil
+}
+
+func (w *writer) file(path string, data []byte) error {
+	if err := w.create(path, data, 0o600); err != nil {
+		return err
+	}
+	return w.grant(path, w.access.mode)
+}
+
+func (w *writer) create(path string, data []byte, mode uint32) error {
+	if err := w.reach("create " + path); err != nil {
+		return err
+	}
+	fd, err := unix.Openat(int(w.root), path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+	if err != nil {
+		return writing(path, err)
+	}
+	defer shut(fd)
+	for len(data) > 0 {
+		n, err := unix.Write(fd, data)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return writing(path, err)
+		}
+		data = data[max(n, 0):]
+	}
+	return nil
+}
+
+// grant opens a finished file or directory to its readers. The mode is set
+// apart from creation because of the umask, and after the group.
+func (w *writer) grant(path string, mode uint32) error {
+	if w.access.gid != 0 {
+		if err := unix.Fchownat(int(w.root), path, -1, w.access.gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return writing(path, err)
+		}
+	}
+	if err := unix.Fchmodat(int(w.root), path, mode, 0); err != nil {
+		return writing(path, err)
+	}
+	return nil
+}
+
+// links makes the names at the root that are not there yet. Until ..data
+// leads to a generation that has them, they are as good as absent.
+func (w *writer) links(entries []entry, there []string) error {
+	for _, e := range entries {
+		if slices.Contains(there, e.name) {
+			continue
+		}
+		w.made = append(w.made, e.name)
+		if err := w.link(dataLink+"/"+e.name, e.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) link(to, path string) error {
+	if err := w.reach("link " + path); err != nil {
+		return err
+	}
+	if err := unix.Symlinkat(to, int(w.root), path); err != nil {
+		return writing(path, err)
+	}
+	return nil
+}
+
+// switchTo puts a generation in force, in one step.
+func (w *writer) switchTo(generation string) error {
+	err := w.link(generation, dataNext)
+	if errors.Is(err, unix.EEXIST) { // left by a crash
+		if err = unix.Unlinkat(int(w.root), dataNext, 0); err == nil {
+			err = w.link(generation, dataNext)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	w.made = append(w.made, dataNext)
+	if err := w.reach("switch"); err != nil {
+		return err
+	}
+	if err := unix.Renameat(int(w.root), dataNext, int(w.root), dataLink); err != nil {
+		return writing(dataLink, err)
+	}
+	return nil
+}
+
+// undo removes what was written before a failure. What cannot be removed now
+// is not in force, and Sweep removes it later.
+func (w *writer) undo() {
+	for _, name := range slices.Backward(w.made) {
+		_ = w.cut(name, true)
+	}
+}
