@@ -1,0 +1,144 @@
+package pullsecret
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// configFile is docker's config.json as far as it matters here.
+type configFile struct {
+	Auths             json.RawMessage   `json:"auths"`
+	CredentialsStore  string            `json:"credsStore"`
+	CredentialHelpers map[string]string `json:"credHelpers"`
+	HTTPHeaders       json.RawMessage   `json:"HttpHeaders"`
+}
+
+// auth is one item of auths.
+type auth struct {
+	Auth          string `json:"auth"`
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	IdentityToken string `json:"identitytoken"`
+	RegistryToken string `json:"registrytoken"`
+}
+
+var errNotJSON = errors.New("does not hold a docker configuration in JSON")
+
+// parseConfig reads a config.json. The decoder's own errors are not passed on:
+// they quote the text.
+func parseConfig(data []byte) (Login, error) {
+	var file configFile
+	if json.Unmarshal(data, &file) != nil {
+		return Login{}, errNotJSON
+	}
+	if len(file.Auths) == 0 {
+		return Login{}, errors.New(`has no "auths"`)
+	}
+	login, err := parseAuths(file.Auths)
+	if err != nil {
+		return Login{}, err
+	}
+	for member, present := range map[string]bool{
+		"credsStore":  file.CredentialsStore != "",
+		"credHelpers": len(file.CredentialHelpers) > 0,
+		"HttpHeaders": len(file.HTTPHeaders) > 0 && string(file.HTTPHeaders) != "null",
+	} {
+		if present {
+			login.Warnings = append(login.Warnings, member+" is left out: a pod has neither the helper nor a use for it")
+		}
+	}
+	slices.Sort(login.Warnings)
+	return login, nil
+}
+
+// parseAuths reads the map from host to login, which is the whole of the
+// older .dockercfg.
+func parseAuths(data []byte) (Login, error) {
+	var auths map[string]auth
+	if json.Unmarshal(data, &auths) != nil {
+		return Login{}, errNotJSON
+	}
+	var login Login
+	spelling := map[connector.Key]string{}
+	for _, host := range slices.Sorted(maps.Keys(auths)) {
+		key, err := connector.ParseKey(host)
+		if err != nil {
+			return Login{}, fmt.Errorf("has a login for %q, which is no registry host", host)
+		}
+		entry, err := auths[host].entry(key)
+		switch {
+		case err != nil:
+			return Login{}, fmt.Errorf("has a malformed login for host %q: %w", host, err)
+		case entry.Empty():
+			login.Warnings = append(login.Warnings, fmt.Sprintf("host %q has an empty login and is left out", host))
+			continue
+		}
+		if first, twice := spelling[key]; twice {
+			i := slices.IndexFunc(login.Entries, func(e connector.Entry) bool { return e.Key == key })
+			if !login.Entries[i].Equal(entry) {
+				login.Warnings = append(login.Warnings, fmt.Sprintf("Ambiguous: %q and %q mean the same host with different logins; the first is used", first, host))
+			}
+			continue
+		}
+		spelling[key] = host
+		login.Entries = append(login.Entries, entry)
+	}
+	return login, nil
+}
+
+// entry picks the form that clients would: a registry token before an identity
+// token before a password, and auth before username and password.
+func (a auth) entry(key connector.Key) (connector.Entry, error) {
+	entry := connector.Entry{Key: key}
+	username, password, err := a.login()
+	switch {
+	case err != nil:
+		return entry, err
+	case a.RegistryToken != "":
+		entry.RegistryToken = connector.NewSecret(a.RegistryToken)
+	case a.IdentityToken != "":
+		entry.Username, entry.IdentityToken = username, connector.NewSecret(a.IdentityToken)
+	case (username == "") != (password == ""):
+		return entry, errors.New("a user name needs a password and the other way round")
+	default:
+		entry.Username, entry.Password = username, connector.NewSecret(password)
+	}
+	return entry, nil
+}
+
+func (a auth) login() (username, password string, err error) {
+	username, password = a.Username, a.Password
+	if a.Auth != "" {
+		if username, password, err = decodeAuth(a.Auth); err != nil {
+			return "", "", err
+		}
+	}
+	if strings.ContainsAny(username, ":\r\n") {
+		return "", "", errors.New("the user name holds a colon or a line break")
+	}
+	return username, password, nil
+}
+
+// decodeAuth is as strict as docker, which ignores a whole file because of one
+// bad auth; Go's decoder alone would skip line breaks.
+func decodeAuth(text string) (username, password string, err error) {
+	if strings.ContainsAny(text, " \t\r\n") {
+		return "", "", errors.New(`"auth" holds a space or line break`)
+	}
+	plain, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return "", "", errors.New(`"auth" is not base64 with padding`)
+	}
+	username, password, ok := strings.Cut(string(plain), ":")
+	if !ok {
+		return "", "", errors.New(`"auth" is not the base64 form of user:password`)
+	}
+	return username, strings.TrimRight(password, "\x00"), nil
+}

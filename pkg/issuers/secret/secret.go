@@ -1,0 +1,156 @@
+package secret
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers/pullsecret"
+)
+
+// Kind is the name of the member of spec.issuer.
+const Kind = "secret"
+
+//go:embed example.yaml
+var example string
+
+// Definition describes the kind.
+func Definition() issuers.Definition {
+	docs := issuers.Docs{
+		Summary:  "Hands out the logins of existing Kubernetes Secrets, chosen by name or by label.",
+		Identity: "static: whoever the Secret's login belongs to",
+		Life:     "as the Secret: a changed one arrives within seconds; an annotation or the exp of a JWT can tell an end",
+		Static:   true,
+		Sharing:  connector.ShareConnector,
+	}
+	return issuers.Define(Kind, docs, example, func(c Config) issuers.Issuer { return &issuer{config: c} })
+}
+
+type issuer struct{ config Config }
+
+// Audiences implements issuers.Issuer: no pod token is needed.
+func (*issuer) Audiences() []string { return nil }
+
+// Issue implements issuers.Issuer. It reads the Secrets and merges them.
+func (i *issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Credential, error) {
+	secrets, err := i.read(ctx, req.Objects)
+	if err != nil {
+		return nil, err
+	}
+	var hosts []string
+	for _, r := range issuers.LoginHosts(req.Connector) {
+		hosts = append(hosts, r.Host)
+	}
+	now := time.Now()
+	m := merger{now: now}
+	for _, s := range secrets {
+		login, err := pullsecret.Read(s, req.Connector.Ref.Name, hosts)
+		if err != nil {
+			return nil, err
+		}
+		m.warnings = append(m.warnings, login.Warnings...)
+		end, err := i.annotatedEnd(s)
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range login.Entries {
+			m.add(s.Name, entry, end)
+		}
+	}
+	if err := i.check(m, secrets); err != nil {
+		return nil, err
+	}
+	return &connector.Credential{
+		Entries: m.entries, IssuedAt: now, ExpiresAt: m.expires,
+		Static: true, LongLived: m.expires.IsZero() || m.expires.Sub(now) > 24*time.Hour,
+		Grain: connector.GrainIdentity, Warnings: m.warnings,
+	}, nil
+}
+
+func (i *issuer) read(ctx context.Context, objects issuers.Objects) ([]*connector.Object, error) {
+	if i.config.Name != "" {
+		object, err := objects.Object(ctx, connector.KindSecret, i.config.Name)
+		if err != nil {
+			return nil, issuers.ObjectError(connector.KindSecret, i.config.Name, err)
+		}
+		return []*connector.Object{object}, nil
+	}
+	found, err := objects.Select(ctx, connector.KindSecret, *i.config.Selector)
+	if err != nil {
+		return nil, issuers.Retry(0, "SecretUnreadable", "reading the Secrets that selector chooses: %w", err)
+	}
+	if len(found) == 0 {
+		return nil, issuers.Retry(0, "SecretNotFound", "%w: no Secret in the Connector's namespace matches selector", connector.ErrNotFound)
+	}
+	return found, nil
+}
+
+func (i *issuer) check(m merger, secrets []*connector.Object) error {
+	if len(m.entries) == 0 {
+		return issuers.Terminate("SecretExpired", "Secret %q: its login has ended (%s); renew the Secret", secrets[0].Name, m.ended)
+	}
+	if i.config.RequireSingleEntry && len(m.entries) != 1 {
+		return issuers.Terminate("NotSingleEntry", "%d logins were found in %d Secrets, and requireSingleEntry allows one", len(m.entries), len(secrets))
+	}
+	return nil
+}
+
+// annotatedEnd reads the annotation that tells when a Secret's login ends.
+func (i *issuer) annotatedEnd(s *connector.Object) (time.Time, error) {
+	text, ok := s.Annotations[i.config.ExpiresAnnotation]
+	if i.config.ExpiresAnnotation == "" || !ok {
+		return time.Time{}, nil
+	}
+	end, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}, issuers.Terminate("SecretInvalid", "Secret %q: annotation %s is not a time such as 2026-12-31T23:00:00Z", s.Name, i.config.ExpiresAnnotation)
+	}
+	return end, nil
+}
+
+// merger puts the logins of several Secrets together, in the order of their
+// names.
+type merger struct {
+	now      time.Time
+	entries  []connector.Entry
+	owners   []string  // the Secret of each entry
+	expires  time.Time // of the entry that ends first
+	ended    string    // when the last entry ended that was left out
+	warnings []string
+}
+
+// add takes one entry unless it has ended or its key is taken.
+func (m *merger) add(secret string, entry connector.Entry, end time.Time) {
+	if end.IsZero() {
+		end = entryEnd(entry)
+	}
+	if !end.IsZero() && !m.now.Before(end) {
+		m.ended = end.UTC().Format(time.RFC3339)
+		m.warnings = append(m.warnings, fmt.Sprintf("Secret %q: the login for %s ended at %s and is left out", secret, entry.Key, m.ended))
+		return
+	}
+	if at := slices.IndexFunc(m.entries, func(e connector.Entry) bool { return e.Key == entry.Key }); at >= 0 {
+		if !m.entries[at].Equal(entry) {
+			m.warnings = append(m.warnings, fmt.Sprintf("Ambiguous: Secrets %q and %q hold different logins for %s; the one of %q is used", m.owners[at], secret, entry.Key, m.owners[at]))
+		}
+		return
+	}
+	m.entries, m.owners = append(m.entries, entry), append(m.owners, secret)
+	if !end.IsZero() && (m.expires.IsZero() || end.Before(m.expires)) {
+		m.expires = end
+	}
+}
+
+// entryEnd is the exp of an entry whose secret is a JWT.
+func entryEnd(e connector.Entry) time.Time {
+	for _, s := range []connector.Secret{e.RegistryToken, e.IdentityToken, e.Password} {
+		if !s.IsZero() {
+			return issuers.TokenExpiry(s)
+		}
+	}
+	return time.Time{}
+}
