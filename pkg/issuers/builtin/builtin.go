@@ -1,0 +1,31 @@
+// Package builtin is the one list of the issuers that regcred has.
+package builtin
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers/distributiontoken"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers/secret"
+)
+
+// Definitions are all kinds of issuers, sorted by kind.
+func Definitions() []issuers.Definition {
+	all := []issuers.Definition{
+		distributiontoken.Definition(),
+		secret.Definition(),
+	}
+	slices.SortFunc(all, func(a, b issuers.Definition) int { return cmp.Compare(a.Kind, b.Kind) })
+	return all
+}
+
+// ByKind finds one kind.
+func ByKind(kind string) (issuers.Definition, bool) {
+	for _, d := range Definitions() {
+		if d.Kind == kind {
+			return d, true
+		}
+	}
+	return issuers.Definition{}, false
+}
