@@ -114,28 +114,24 @@ func checkPath(name string) error {
 }
 
 // exclude drops the files that the pod does not want: by path, or whole
-// directories.
+// directories. Files come and go with a credential or a CA, so what could be
+// there tomorrow is no mistake today: a renewal must not fail for it.
 func (c *content) exclude(names []string, wanted []configuration, emptied bool) error {
+	all := slices.Clone(*c)
 	for _, written := range names {
 		name := strings.TrimSuffix(strings.TrimPrefix(written, "!"), "/")
 		matches := func(f rendered) bool { return f.Path == name || strings.HasPrefix(f.Path, name+"/") }
-		// Files come and go with a credential or a CA: what could be there
-		// tomorrow must not fail a renewal today.
-		known := emptied || slices.ContainsFunc(*c, matches) || mayRender(wanted, name)
-		if !known {
+		if !slices.ContainsFunc(all, matches) && !mayRender(wanted, name) && !emptied {
 			return fmt.Errorf("%w: \"!%s\" in configuration.names leaves out a file that the volume does not have; it has %s",
-				connector.ErrInvalid, name, strings.Join(c.paths(), ", "))
+				connector.ErrInvalid, name, strings.Join(all.paths(), ", "))
 		}
+		*c = slices.DeleteFunc(*c, matches)
 	}
-	*c = slices.DeleteFunc(*c, func(f rendered) bool {
-		return slices.ContainsFunc(names, func(written string) bool {
-			name := strings.TrimSuffix(strings.TrimPrefix(written, "!"), "/")
-			return f.Path == name || strings.HasPrefix(f.Path, name+"/")
-		})
-	})
 	return nil
 }
 
+// mayRender reports whether a path is among those that the configurations
+// render at times.
 func mayRender(wanted []configuration, name string) bool {
 	possible := []string{trustFile, reportName}
 	for _, c := range wanted {

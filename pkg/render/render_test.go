@@ -396,7 +396,7 @@ func TestExcludeMayBeMissing(t *testing.T) {
 		{"fields", "!uuid", gone},
 	} {
 		in := input(test.configuration, test.source)
-		in.Exclude = []string{test.exclude}
+		in.Exclude = []string{test.exclude, test.exclude}
 		if _, err := render.Render(in); err != nil {
 			t.Errorf("%s %s: %v", test.configuration, test.exclude, err)
 		}

@@ -1,0 +1,136 @@
+package formats
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// daemon is daemon.json as far as registries go. dockerd refuses any key that
+// it does not know; these two are in the reference of 20.10 and of all later
+// versions, and no other one is needed.
+type daemon struct {
+	InsecureRegistries []string `json:"insecure-registries"`
+	RegistryMirrors    []string `json:"registry-mirrors"`
+}
+
+// daemons is what every daemon.json means.
+var daemons = map[string]daemon{
+	"dockerd": {
+		InsecureRegistries: []string{"both.corp.example", "lab.corp.example", "plain.corp.example:8080"},
+		RegistryMirrors:    []string{"https://cache.corp.example", "http://plain.corp.example:8080", "http://undeclared.example:3128"},
+	},
+	"dockerd-hub":        {},
+	"dockerd-plain":      {},
+	"dockerd-rivals":     {},
+	"everything":         {RegistryMirrors: []string{"https://single.example:5000"}},
+	"everything-emptied": {RegistryMirrors: []string{"https://single.example:5000"}},
+}
+
+// certsD is what is below certs.d, by directory.
+var certsD = map[string]map[string][]string{
+	"dockerd": {
+		"127.0.0.1:5001": {"ca.crt"}, "[fd00::1]:5000": {"ca.crt"}, "cache.corp.example": {"ca.crt"},
+		"registry.corp.example:5000": {"ca.crt", "client.cert", "client.key"},
+	},
+	"dockerd-rivals":     {"declared.example": {"ca.crt"}, "shared.example": {"ca.crt"}},
+	"everything":         {"single.example:5000": {"ca.crt", "client.cert", "client.key"}},
+	"everything-emptied": {"single.example:5000": {"ca.crt"}},
+}
+
+func TestDaemonJSON(t *testing.T) {
+	seen := 0
+	for name, v := range volumes(t) {
+		data, ok := v["daemon.json"]
+		if !ok {
+			continue
+		}
+		seen++
+		t.Run(name, func(t *testing.T) {
+			want, ok := daemons[name]
+			if !ok {
+				t.Fatal("say in daemons what it means")
+			}
+			var got daemon
+			dec := json.NewDecoder(bytes.NewReader(data))
+			dec.DisallowUnknownFields()
+			if err := dec.Decode(&got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			for _, r := range got.InsecureRegistries {
+				checkInsecure(t, r)
+			}
+			for _, m := range got.RegistryMirrors {
+				checkMirror(t, m)
+			}
+			if bytes.Contains(data, []byte("null")) || bytes.Contains(data, []byte("[]")) {
+				t.Errorf("a key without a value:\n%s", data)
+			}
+		})
+	}
+	if seen != len(daemons) {
+		t.Errorf("%d files, %d meanings: a case of daemons has gone", seen, len(daemons))
+	}
+}
+
+var hostPort = regexp.MustCompile(`^([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(\.([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*(:[0-9]+)?$|^\[[0-9a-f:]+\](:[0-9]+)?$`)
+
+// checkInsecure: dockerd takes host[:port] or a CIDR; with a scheme, a path
+// or a wildcard it does not start. Docker Hub cannot be made insecure.
+func checkInsecure(t *testing.T, r string) {
+	t.Helper()
+	if !hostPort.MatchString(r) || strings.HasSuffix(r, "docker.io") {
+		t.Errorf("insecure-registries: dockerd refuses %q", r)
+	}
+}
+
+// checkMirror: dockerd 20.10 refuses a mirror with a path, query, fragment or
+// user.
+func checkMirror(t *testing.T, m string) {
+	t.Helper()
+	u, err := url.Parse(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if (u.Scheme != "http" && u.Scheme != "https") || !hostPort.MatchString(u.Host) ||
+		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		t.Errorf("registry-mirrors: dockerd 20.10 refuses %q", m)
+	}
+}
+
+func TestCertsD(t *testing.T) {
+	for name, v := range volumes(t) {
+		t.Run(name, func(t *testing.T) {
+			got := make(map[string][]string)
+			for path := range v {
+				if rest, ok := strings.CutPrefix(path, "certs.d/"); ok {
+					dir, file, _ := strings.Cut(rest, "/")
+					got[dir] = append(got[dir], file)
+				}
+			}
+			for dir, files := range got {
+				slices.Sort(files)
+				// dockerd fails on a certificate without its key.
+				if slices.Contains(files, "client.cert") != slices.Contains(files, "client.key") {
+					t.Errorf("%s: half a pair: %v", dir, files)
+				}
+			}
+			want := certsD[name]
+			if want == nil {
+				want = map[string][]string{}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
