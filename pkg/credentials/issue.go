@@ -30,6 +30,7 @@ type job struct {
 // outcome is what a flight brings.
 type outcome struct {
 	credential *connector.Credential
+	renewAt    time.Time
 	intent     string
 	lookups    []lookup
 	err        error
@@ -132,6 +133,7 @@ func accept(j job, cred *connector.Credential) error {
 func (m *Manager) land(s *shared, out outcome) {
 	if out.err == nil {
 		m.mu.Lock()
+		out.renewAt = renewAt(out.credential, s.connector.MaxAge)
 		document := encodeShared(s, out)
 		m.mu.Unlock()
 		if err := m.Credentials.Put(s.key, document); err != nil {
@@ -180,7 +182,7 @@ func (m *Manager) succeed(s *shared, out outcome, now time.Time) (changed []stri
 		s.superseded = append(s.superseded, superseded{before, s.intent, at})
 	}
 	s.current, s.intent, s.emptied = out.credential, out.intent, ""
-	s.renewAt = renewAt(out.credential, s.connector.MaxAge)
+	s.renewAt = out.renewAt
 	s.failures, s.lastErr, s.retryAt, s.staleUntil, s.cutOverlap = 0, nil, time.Time{}, time.Time{}, false
 	m.showExpiry(s.connector.Ref)
 	if before == nil || recovered || !before.SameContent(out.credential) {

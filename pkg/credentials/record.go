@@ -20,6 +20,7 @@ type sharedRecord struct {
 	Scope      connector.Scope      `json:"scope"`
 	TTL        time.Duration        `json:"ttl,omitempty"`
 	Current    credentialRecord     `json:"current"`
+	RenewAt    time.Time            `json:"renewAt,omitzero"`
 	Superseded []credentialRecord   `json:"superseded,omitempty"`
 	Lookups    []lookup             `json:"lookups,omitempty"`
 }
@@ -53,7 +54,7 @@ type entryRecord struct {
 func encodeShared(s *shared, out outcome) []byte {
 	r := sharedRecord{
 		Connector: s.connector, Subject: s.subject, Scope: s.scope, TTL: s.ttl,
-		Current: recordOf(out.credential, out.intent, time.Time{}), Lookups: out.lookups,
+		Current: recordOf(out.credential, out.intent, time.Time{}), RenewAt: out.renewAt, Lookups: out.lookups,
 	}
 	for _, old := range s.superseded {
 		r.Superseded = append(r.Superseded, recordOf(old.credential, old.intent, old.revokeAt))
@@ -163,9 +164,8 @@ func (m *Manager) restoreShared(key string, document []byte) (*shared, error) {
 	s := &shared{
 		key: key, connector: r.Connector, definition: def, issuer: issuer, subject: r.Subject, scope: r.Scope, ttl: r.TTL,
 		holders: map[string]issuers.Identity{}, latest: nobody{r.Subject},
-		current: r.Current.credential(), intent: r.Current.Intent, lookups: r.Lookups,
+		current: r.Current.credential(), intent: r.Current.Intent, renewAt: r.RenewAt, lookups: r.Lookups,
 	}
-	s.renewAt = renewAt(s.current, s.connector.MaxAge)
 	for _, old := range r.Superseded {
 		if _, live := m.revocations[old.Intent]; live {
 			s.superseded = append(s.superseded, superseded{old.credential(), old.Intent, old.RevokeAt})
