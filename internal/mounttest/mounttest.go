@@ -3,6 +3,7 @@
 package mounttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -27,7 +28,7 @@ func Main(m *testing.M) int {
 	if os.Getenv(variable) != "" {
 		return m.Run()
 	}
-	cmd := exec.Command(os.Args[0], os.Args[1:]...)
+	cmd := exec.CommandContext(context.Background(), os.Args[0], os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), variable+"=inside")
 	cmd.SysProcAttr = Namespaces(os.Geteuid() != 0)

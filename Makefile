@@ -1,0 +1,136 @@
+# Targets for people and for CI. Plain `make` prints them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+
+# Go is often unpacked there without anybody's PATH knowing; system tools are
+# missing in the PATH of users other than root.
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+# A clone that belongs to another user makes git, and so version stamping, fail.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+GO      := go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+TOOLS   := bin/tools
+# Modules beside the product's, so that what tests need never reaches it.
+MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
+
+FUZZTIME  ?= 20s
+BENCHTIME ?= 1s
+
+##@ Try
+
+.PHONY: build
+build: ## Build bin/csi-driver, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/csi-driver ./cmd/csi-driver
+
+.PHONY: demo
+demo: setup ## Show one volume's whole life against a real registry (root; else in a user namespace)
+	$(GO) run -C test/clients ./cmd/demo
+
+##@ Check
+
+.PHONY: test
+test: needs setup build lint verify unit modules ## Everything that must hold before a change goes in
+	@echo "make test: all good"
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## Lint all modules (the first time it builds the linter: minutes)
+	$< run ./...
+	@for module in $(MODULES); do \
+		echo "linting $$module"; (cd $$module && ../../$< run --config ../../.golangci.yml ./...); \
+	done
+
+.PHONY: unit
+unit: ## Tests of the product module, with the committed fuzz corpora
+	$(GO) test ./...
+
+.PHONY: modules
+modules: ## Tests of all modules under test/
+	@for module in $(MODULES); do \
+		echo "testing $$module"; $(GO) test -C $$module -count=1 ./...; \
+	done
+
+.PHONY: sanity formats crds
+sanity: ## csi-test's sanity suite over the driver's socket
+formats: ## Golden files read by the strict readers of the programs that consume them
+crds: ## The generated CRDs, enforced by a real API server's validation
+sanity formats crds:
+	$(GO) test -C test/$@ -count=1 ./...
+
+.PHONY: clients
+clients: setup ## Real registry, docker, dockerd, crane and skopeo, end to end
+	$(GO) test -C test/clients -count=1 ./...
+
+.PHONY: race
+race: ## Tests of the product module under the race detector (needs a C compiler)
+	@command -v gcc >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (20s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' cmd pkg internal | while read -r file; do \
+		grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | while read -r _ target; do \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")" || exit 1; \
+		done || exit 1; \
+	done
+
+.PHONY: bench
+bench: ## Run every benchmark for BENCHTIME (1s)
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./pkg/... ./internal/...
+
+##@ Change
+
+.PHONY: generate
+generate: build $(TOOLS)/controller-gen ## Write the CRDs and docs/flags.md from the code
+	@mkdir -p $(OUT)deploy/crds $(OUT)docs
+	$(TOOLS)/controller-gen crd paths=./pkg/apis/... output:crd:dir=$(OUT)deploy/crds
+	tools/flags.sh bin/csi-driver >$(OUT)docs/flags.md
+
+.PHONY: verify
+verify: ## Fail when make generate would change something
+	@rm -rf .cache/generated && mkdir -p .cache/generated
+	@$(MAKE) --no-print-directory generate OUT=.cache/generated/
+	@for path in deploy/crds docs/flags.md; do \
+		diff -ru "$$path" ".cache/generated/$$path" || { echo "$$path is not what the code says: run make generate and commit it"; exit 1; }; \
+	done
+
+.PHONY: format
+format: $(TOOLS)/golangci-lint ## Format all Go files
+	$< fmt ./...
+
+##@ Prepare
+
+.PHONY: needs
+needs: ## Say what is missing on this machine
+	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 from https://go.dev/dl/"; exit 1; }
+	@if [ "$$(id -u)" != 0 ]; then \
+		unshare --user --map-root-user --mount true 2>/dev/null || { \
+			echo "tests mount real file systems: run make as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1)"; exit 1; }; \
+		echo "not root: tests mount in user namespaces; those that need a real root (dockerd) say that they were skipped"; \
+	fi
+
+.PHONY: setup
+setup: needs ## Install and build what the client tests and the demo run
+	test/clients/setup.sh
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin dist .cache
+
+# go tool links its program anew each time, which takes golangci-lint half a
+# minute, so the tools are built once for each change of tools/go.mod.
+TOOL_PACKAGES := \
+	github.com/golangci/golangci-lint/v2/cmd/golangci-lint \
+	sigs.k8s.io/controller-tools/cmd/controller-gen
+
+$(addprefix $(TOOLS)/,$(notdir $(TOOL_PACKAGES))): tools/go.mod tools/go.sum
+	@echo "building $(@F) (once)"
+	@CGO_ENABLED=0 $(GO) build -modfile=tools/go.mod -trimpath -ldflags '-s -w' -o $@ $(filter %/$(@F),$(TOOL_PACKAGES))
+	@touch $@
+
+.PHONY: help
+help: ## Print this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
