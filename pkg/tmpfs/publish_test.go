@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -375,7 +376,7 @@ func TestNobodySeesHalfAVolume(t *testing.T) {
 	want := fmt.Sprint([]string{markerName, "..data", "certs.d", "config.json", "regcred.json"})
 	stop := make(chan struct{})
 	var watcher sync.WaitGroup
-	var whole, empty int
+	var whole, empty atomic.Int64
 	watcher.Go(func() {
 		for {
 			select {
@@ -393,7 +394,7 @@ func TestNobodySeesHalfAVolume(t *testing.T) {
 				continue
 			}
 			if len(listed) == 0 { // the bare directory, before or after
-				empty++
+				empty.Add(1)
 				continue
 			}
 			seen := map[string]bool{}
@@ -405,10 +406,10 @@ func TestNobodySeesHalfAVolume(t *testing.T) {
 					t.Errorf("saw %v; want %s too", listed, name)
 				}
 			}
-			whole++
+			whole.Add(1)
 		}
 	})
-	for range 300 {
+	for i := 0; i < 300 || whole.Load() == 0 && i < 100_000; i++ {
 		publish(t, d, place, sample("1"))
 		if _, err := d.Remove(place); err != nil {
 			t.Fatal(err)
@@ -416,10 +417,10 @@ func TestNobodySeesHalfAVolume(t *testing.T) {
 	}
 	close(stop)
 	watcher.Wait()
-	if whole == 0 {
+	if whole.Load() == 0 {
 		t.Fatal("the watcher never saw a volume")
 	}
-	t.Logf("seen whole %d times, empty %d times", whole, empty)
+	t.Logf("seen whole %d times, empty %d times", whole.Load(), empty.Load())
 }
 
 func TestManyVolumesAtOnce(t *testing.T) {
@@ -522,9 +523,8 @@ func TestNew(t *testing.T) {
 	if _, err := New(Options{KubeletDir: missing}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing: %v", err)
 	}
-	real := t.TempDir()
 	link := filepath.Join(t.TempDir(), "kubelet")
-	mustDo(t, os.Symlink(real, link))
+	mustDo(t, os.Symlink(t.TempDir(), link))
 	d := diskAt(t, link)
 	place := placeOf(t, d, "a")
 	publish(t, d, place, sample("1"))
@@ -533,4 +533,95 @@ func TestNew(t *testing.T) {
 		t.Errorf("survey behind a symlink: %v, %v", survivors, err)
 	}
 	remove(t, d, place)
+}
+
+// TestSwappedParents races a pod that replaces a directory on the way by a
+// symlink and back.
+func TestSwappedParents(t *testing.T) {
+	d := newDisk(t)
+	outside := t.TempDir()
+	mustDo(t, os.MkdirAll(outside+"/mount", 0o700))
+	place := placeOf(t, d, "a")
+	dir := filepath.Dir(place.Target)
+	mustDo(t, os.Symlink(outside, dir+".swap"))
+	stop := make(chan struct{})
+	var attacker sync.WaitGroup
+	attacker.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, dir+".swap", unix.RENAME_EXCHANGE); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	var done, refused int
+	for i := 0; i < 500 || (done == 0 || refused == 0) && i < 100_000; i++ {
+		err := d.Publish(place, sample("1"))
+		if _, removed := d.Remove(place); err == nil {
+			err = removed
+		}
+		switch {
+		case err == nil:
+			done++
+		case errors.Is(err, connector.ErrInvalid), errors.Is(err, unix.EAGAIN):
+			refused++
+		default:
+			t.Fatal(err)
+		}
+		if left := mountsBelow(t, outside); len(left) != 0 {
+			t.Fatalf("mounted outside: %v", left)
+		}
+	}
+	close(stop)
+	attacker.Wait()
+	if diff := cmp.Diff([]string{"mount"}, names(t, outside)); diff != "" {
+		t.Error(diff)
+	}
+	t.Logf("%d done, %d refused", done, refused)
+	if done == 0 || refused == 0 {
+		t.Error("there was no race")
+	}
+}
+
+// TestFewDescriptors lets every operation run out of descriptors at each point.
+func TestFewDescriptors(t *testing.T) {
+	d := newDisk(t)
+	place := placeOf(t, d, "a")
+	var limit unix.Rlimit
+	mustDo(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	runOut := func(what string, f func() error) {
+		t.Helper()
+		for spare := 0; ; spare++ {
+			lowest, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 0)
+			mustDo(t, err, unix.Close(lowest))
+			mustDo(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(lowest + spare), Max: limit.Max}))
+			err = f()
+			mustDo(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+			if err == nil {
+				if spare < 2 {
+					t.Errorf("%s needed only %d descriptors", what, spare)
+				}
+				return
+			}
+			if !errors.Is(err, connector.ErrExhausted) {
+				t.Fatalf("%s with %d: %v", what, spare, err)
+			}
+			if what == "Publish" {
+				assertGone(t, place)
+			}
+		}
+	}
+	runOut("Publish", func() error { return d.Publish(place, sample("1")) })
+	runOut("Update", func() error { _, err := d.Update(place, sample("2"), false); return err })
+	if diff := cmp.Diff(asMap(sample("2")), contentOf(t, place.Target)); diff != "" {
+		t.Error(diff)
+	}
+	runOut("Sweep", func() error { return d.Sweep(place) })
+	runOut("Remove", func() error { _, err := d.Remove(place); return err })
+	assertGone(t, place)
 }

@@ -41,10 +41,14 @@ func (d *Disk) Remove(place volume.Place) (busy bool, err error) {
 			if err != nil {
 				return busy, fmt.Errorf("unmounting %s: %w", place.Target, err)
 			}
-		case plainDirectory:
 			if err := d.reach("rmdir"); err != nil {
 				return busy, err
 			}
+			if unix.Unlinkat(parent, name, unix.AT_REMOVEDIR) == nil {
+				return busy, nil
+			}
+			// Another mount, or a file, was below: look again.
+		case plainDirectory:
 			return busy, removeDirectory(parent, name, place.Target)
 		default:
 			return busy, fmt.Errorf("removing %s: %w", place.Target, kind.refusal())

@@ -88,7 +88,8 @@ func (r root) directory(generation, entry string) (string, error) {
 	return name, nil
 }
 
-// holds reports whether the file at path has just this content.
+// holds reports whether the file at path has just this content. Its buffer
+// has room for a byte more, which tells a longer file.
 func (r root) holds(path string, data []byte) (bool, error) {
 	fd, err := r.open(path, unix.O_RDONLY)
 	if absent(err) || errors.Is(err, unix.ELOOP) {
@@ -108,12 +109,13 @@ func (r root) holds(path string, data []byte) (bool, error) {
 			return false, nil
 		case err != nil:
 			return false, doing("comparing "+path, err)
-		case n == 0:
-			return len(data) == 0, nil
 		case !bytes.HasPrefix(data, buf[:n]):
 			return false, nil
 		}
 		data = data[n:]
+		if n < len(buf) { // a short read of tmpfs is the end of the file
+			return len(data) == 0, nil
+		}
 	}
 }
 

@@ -31,11 +31,11 @@ func (d *Disk) Survey() ([]volume.Survivor, error) {
 		return nil, fmt.Errorf("reading the mount table: %w", err)
 	}
 	// The table shows paths without symlinks, which KubeletDir may have.
-	real, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(d.root))
+	resolved, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(d.root))
 	if err != nil {
 		return nil, fmt.Errorf("resolving the kubelet directory: %w", err)
 	}
-	prefix := strings.TrimSuffix(real, "/") + "/"
+	prefix := strings.TrimSuffix(resolved, "/") + "/"
 	hashes := map[string]string{} // by path below the kubelet directory
 	for _, m := range mounts {
 		rel, inside := strings.CutPrefix(unescape(m.MountPoint), prefix)
