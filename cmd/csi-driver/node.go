@@ -93,6 +93,9 @@ func runNode(ctx context.Context, o nodeOptions, policy issuers.Policy, stdout i
 	if err != nil {
 		return err
 	}
+	if err := n.source.Load(ctx); err != nil {
+		return err
+	}
 	if err := n.recover(ctx); err != nil {
 		logger.Error(err, "Some of what an earlier run left could not be read")
 	}
@@ -118,7 +121,9 @@ func newParts(o nodeOptions, policy issuers.Policy, store *state.Store, disk *tm
 		return nil, usageError{err}
 	}
 	n := &parts{}
-	n.source, err = files.New(files.Options{Dir: o.connectorsDir, ClusterResourceNamespace: o.clusterResourceNamespace})
+	n.source, err = files.New(files.Options{
+		Dir: o.connectorsDir, ClusterResourceNamespace: o.clusterResourceNamespace, Issuers: builtin.Definitions(),
+	})
 	if err != nil {
 		return nil, err
 	}

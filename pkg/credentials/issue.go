@@ -182,7 +182,7 @@ func (m *Manager) succeed(s *shared, out outcome, now time.Time) (changed []stri
 		s.superseded = append(s.superseded, superseded{before, s.intent, at})
 	}
 	s.current, s.intent, s.emptied = out.credential, out.intent, ""
-	s.renewAt = out.renewAt
+	s.renewAt, s.hosts = out.renewAt, out.credential.Hosts()
 	s.failures, s.lastErr, s.retryAt, s.staleUntil, s.cutOverlap = 0, nil, time.Time{}, time.Time{}, false
 	m.showExpiry(s.connector.Ref)
 	if before == nil || recovered || !before.SameContent(out.credential) {

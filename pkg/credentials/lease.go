@@ -40,6 +40,8 @@ type State struct {
 	RenewAt time.Time
 	// Emptied says why Credential is nil.
 	Emptied string
+	// Hosts are those that the credential serves, or served before it was emptied.
+	Hosts []string
 }
 
 // Key names the shared credential, for the holder's record.
@@ -50,7 +52,7 @@ func (l *Lease) State() State {
 	l.manager.mu.Lock()
 	defer l.manager.mu.Unlock()
 	s := l.shared
-	return State{Credential: s.current, RenewAt: s.renewAt, Emptied: s.emptied}
+	return State{Credential: s.current, RenewAt: s.renewAt, Emptied: s.emptied, Hosts: s.hosts}
 }
 
 // Release gives the claim up. The credential lingers for the next holder.

@@ -81,6 +81,7 @@ func (m *Manager) Subscribe(l Listener) { m.listener = l }
 // under way has ended.
 func (m *Manager) Run(ctx context.Context) error {
 	var flights sync.WaitGroup
+	defer m.forgetLingering()
 	defer flights.Wait()
 	m.checkRestored(ctx)
 	timer := time.NewTimer(0)
@@ -93,6 +94,19 @@ func (m *Manager) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		timer.Reset(m.turn(ctx, &flights))
+	}
+}
+
+// forgetLingering drops what nobody holds and nobody has to revoke, so that a
+// clean stop leaves nothing behind.
+func (m *Manager) forgetLingering() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, s := range m.byKey {
+		if !s.held() && s.intent == "" && len(s.superseded) == 0 {
+			_ = m.Credentials.Delete(key) // the next start forgets it as well
+			delete(m.byKey, key)
+		}
 	}
 }
 
@@ -324,17 +338,12 @@ func (m *Manager) showExpiry(ref connector.Ref) {
 	m.Metrics.Expiry.WithLabelValues(ref.Namespace, ref.Name).Set(float64(first.Unix()))
 }
 
-// Idle reports whether nothing is held and nothing waits to be revoked: what
-// else lingers is forgotten at no loss, so a stop may leave nothing behind.
+// Idle reports, once Run has returned, whether there is no credential left and
+// nothing to revoke.
 func (m *Manager) Idle() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range m.byKey {
-		if s.held() {
-			return false
-		}
-	}
-	return len(m.revocations) == 0
+	return len(m.byKey) == 0 && len(m.revocations) == 0
 }
 
 // issuerFor constructs the issuer of a Connector, or finds it constructed.

@@ -166,6 +166,7 @@ func (m *Manager) restoreShared(key string, document []byte) (*shared, error) {
 		holders: map[string]issuers.Identity{}, latest: nobody{r.Subject},
 		current: r.Current.credential(), intent: r.Current.Intent, renewAt: r.RenewAt, lookups: r.Lookups,
 	}
+	s.hosts = s.current.Hosts()
 	for _, old := range r.Superseded {
 		if _, live := m.revocations[old.Intent]; live {
 			s.superseded = append(s.superseded, superseded{old.credential(), old.Intent, old.RevokeAt})

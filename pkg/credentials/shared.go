@@ -27,6 +27,7 @@ type shared struct {
 	intent     string // name of the current credential's intent record; empty when nothing is to be revoked
 	renewAt    time.Time
 	emptied    string
+	hosts      []string // of the last credential
 	superseded []superseded
 	lookups    []lookup
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -25,16 +27,50 @@ func (m *Manager) files(ctx context.Context, v *volume) (render.Files, error) {
 		}
 		in.Sources = append(in.Sources, source)
 	}
-	return render.Render(in)
+	files, err := render.Render(in)
+	if err != nil && slices.ContainsFunc(in.Sources, func(s render.Source) bool { return s.Credential == nil }) {
+		// What has to go must not stay because something else cannot be said.
+		for i := range in.Sources {
+			empty(&in.Sources[i], "the files cannot be rendered: "+err.Error())
+		}
+		return render.Render(in)
+	}
+	return files, err
+}
+
+// empty takes a source's secrets out.
+func empty(s *render.Source, why string) {
+	if s.Credential == nil {
+		return
+	}
+	s.Claims = claims(s.Credential.Hosts())
+	s.Credential, s.Emptied, s.RenewAt = nil, why, time.Time{}
+	for i := range s.Registries {
+		s.Registries[i].ClientCertificate, s.Registries[i].ClientKey = nil, connector.Secret{}
+	}
+}
+
+// claims are the hosts that an emptied source still keeps from the others.
+// When a glob is among them, nobody knows: then all declared hosts are.
+func claims(hosts []string) []string {
+	if slices.ContainsFunc(hosts, func(host string) bool { return strings.Contains(host, "*") }) {
+		return nil
+	}
+	return hosts
 }
 
 func (m *Manager) source(ctx context.Context, g *grant) (render.Source, error) {
 	s := render.Source{
 		Connector: g.use.Ref, Written: g.use.Written, Issuer: g.connector.Issuer.Kind, Emptied: g.withdrawn,
 	}
+	hosts := g.hosts
 	if g.lease != nil {
 		state := g.lease.State()
 		s.Credential, s.RenewAt, s.Emptied = state.Credential, state.RenewAt, state.Emptied
+		hosts = state.Hosts
+	}
+	if s.Credential == nil {
+		s.Claims, s.RenewAt = claims(hosts), time.Time{}
 	}
 	trust, err := issuers.ResolveTrust(ctx, objectsOf{m.Objects, g.connector.ObjectNamespace}, g.connector.Registries)
 	if err != nil {

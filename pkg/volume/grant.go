@@ -18,6 +18,7 @@ type grant struct {
 	connector *connector.Connector // the generation in force
 	lease     *credentials.Lease   // nil when withdrawn
 	withdrawn string               // why the entries are emptied
+	hosts     []string             // that the last credential served
 	deniedAt  time.Time            // of the first explicit denial in a row
 	delivered string               // id of the credential that the files show
 }
@@ -153,6 +154,7 @@ func (m *Manager) withdraw(ctx context.Context, v *volume, g *grant, why string)
 	if g.lease == nil {
 		return false
 	}
+	g.hosts = g.lease.State().Hosts
 	g.lease.Withdraw()
 	g.lease, g.withdrawn = nil, why
 	klog.FromContext(ctx).Info("Grant withdrawn", "connector", g.use.Ref, "reason", why)

@@ -21,13 +21,14 @@ type grantRecord struct {
 	Lease     string               `json:"lease,omitempty"` // key of the shared credential
 	Withdrawn string               `json:"withdrawn,omitempty"`
 	Delivered string               `json:"delivered,omitempty"`
+	Hosts     []string             `json:"hosts,omitempty"`
 }
 
 // save writes the record of a volume. The caller holds its work lock.
 func (m *Manager) save(v *volume) error {
 	r := record{Place: v.spec.Place, Subject: v.spec.Subject, Attributes: v.spec.Attributes}
 	for _, g := range v.grants {
-		gr := grantRecord{Connector: g.connector, Withdrawn: g.withdrawn, Delivered: g.delivered}
+		gr := grantRecord{Connector: g.connector, Withdrawn: g.withdrawn, Delivered: g.delivered, Hosts: g.hosts}
 		if g.lease != nil {
 			gr.Lease = g.lease.Key()
 		}
@@ -58,7 +59,7 @@ func (m *Manager) restore(document []byte) (*volume, error) {
 			return nil, fmt.Errorf("%w: a volume record names no connector", connector.ErrInvalid)
 		}
 		g := v.grants[i]
-		g.connector, g.withdrawn, g.delivered = gr.Connector, gr.Withdrawn, gr.Delivered
+		g.connector, g.withdrawn, g.delivered, g.hosts = gr.Connector, gr.Withdrawn, gr.Delivered, gr.Hosts
 		if lease, ok := m.Leases.Restore(gr.Lease, r.Place.ID, v.identity); ok && gr.Withdrawn == "" {
 			g.lease = lease
 		}

@@ -69,7 +69,8 @@ func (m *Manager) remove(ctx context.Context, v *volume) error {
 	return nil
 }
 
-// Stats returns usage and condition of a volume at a path.
+// Stats returns usage and condition of a volume at a path, or wherever it is
+// when the path is empty. The error wraps connector.ErrNotFound.
 func (m *Manager) Stats(_ context.Context, id, path string) (Stats, error) {
 	m.mu.Lock()
 	v := m.volumes[id]
@@ -78,7 +79,7 @@ func (m *Manager) Stats(_ context.Context, id, path string) (Stats, error) {
 		problem = v.problem
 	}
 	m.mu.Unlock()
-	if v == nil || v.spec.Place.Target != path {
+	if v == nil || (path != "" && v.spec.Place.Target != path) {
 		return Stats{}, fmt.Errorf("%w: volume %s is not published at %s", connector.ErrNotFound, id, path)
 	}
 	published, err := m.Disk.Published(v.spec.Place)

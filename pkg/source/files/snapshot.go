@@ -63,7 +63,8 @@ func (f file) after(previous file) file {
 // changes lists, in order, what is in force now and was not before, what
 // differs and what is gone.
 func changes(before, now *snapshot) []connector.Change {
-	all := maps.Clone(before.values)
+	all := map[id]any{}
+	maps.Copy(all, before.values)
 	maps.Copy(all, now.values)
 	var list []connector.Change
 	for _, i := range slices.SortedFunc(maps.Keys(all), compareIDs) {
