@@ -90,11 +90,14 @@ generate: build $(TOOLS)/controller-gen ## Write the CRDs and docs/flags.md from
 	tools/flags.sh bin/csi-driver >$(OUT)docs/flags.md
 
 .PHONY: verify
-verify: ## Fail when make generate would change something
+verify: ## Fail when make generate would change something, or a dependency is not accounted for
 	@rm -rf .cache/generated && mkdir -p .cache/generated
 	@$(MAKE) --no-print-directory generate OUT=.cache/generated/
 	@for path in deploy/crds docs/flags.md; do \
 		diff -ru "$$path" ".cache/generated/$$path" || { echo "$$path is not what the code says: run make generate and commit it"; exit 1; }; \
+	done
+	@$(GO) list -m -f '{{if not (or .Main .Indirect)}}{{.Path}}{{end}}' all | while read -r module; do \
+		grep -qF "\`$$module\`" docs/dependencies.md || { echo "docs/dependencies.md does not say what $$module saves"; exit 1; }; \
 	done
 
 .PHONY: format
