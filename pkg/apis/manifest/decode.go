@@ -4,10 +4,10 @@ import (
 	"encoding"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -127,9 +127,9 @@ func (d *decoder) object(path string, n *yaml.Node, out reflect.Value) {
 		return
 	}
 	fields := fieldsOf(out.Type(), nil)
-	d.entries(path, n, func(key, value *yaml.Node) {
-		if index, ok := fields[key.Value]; ok {
-			d.value(join(path, key.Value), value, out.FieldByIndex(index))
+	d.entries(path, join, n, func(key, value *yaml.Node) {
+		if field, ok := fields[key.Value]; ok {
+			d.value(join(path, key.Value), value, out.FieldByIndex(field))
 		} else {
 			d.unknown(path, key, slices.Sorted(maps.Keys(fields)))
 		}
@@ -141,6 +141,7 @@ func (d *decoder) object(path string, n *yaml.Node, out reflect.Value) {
 func (d *decoder) unknown(path string, key *yaml.Node, known []string) {
 	meant := closest(key.Value, known)
 	at := join(path, key.Value)
+	d.doubtful = append(d.doubtful, at)
 	switch {
 	case meant != "":
 		d.mistakes = append(d.mistakes, connector.Field(at, "unknown field; did you mean %s?", meant))
@@ -158,15 +159,16 @@ func (d *decoder) mapping(path string, n *yaml.Node, out reflect.Value) {
 		return
 	}
 	out.Set(reflect.MakeMap(out.Type()))
-	d.entries(path, n, func(key, value *yaml.Node) {
+	d.entries(path, index, n, func(key, value *yaml.Node) {
 		item := reflect.New(out.Type().Elem()).Elem()
-		d.value(path+"["+key.Value+"]", value, item)
+		d.value(index(path, key.Value), value, item)
 		out.SetMapIndex(reflect.ValueOf(key.Value).Convert(out.Type().Key()), item)
 	})
 }
 
-// entries visits the entries of a mapping, each key once.
-func (d *decoder) entries(path string, n *yaml.Node, visit func(key, value *yaml.Node)) {
+// entries visits the entries of a mapping, each key once; at gives the path of
+// an entry.
+func (d *decoder) entries(path string, at func(path, key string) string, n *yaml.Node, visit func(key, value *yaml.Node)) {
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := resolve(n.Content[i])
@@ -179,7 +181,7 @@ func (d *decoder) entries(path string, n *yaml.Node, visit func(key, value *yaml
 		case again && d.quiet:
 			d.wrong(path, "a key of line %d comes again in line %d: keep one", first, key.Line)
 		case again:
-			d.wrong(join(path, key.Value), "comes twice, in lines %d and %d: keep one", first, key.Line)
+			d.wrong(at(path, key.Value), "comes twice, in lines %d and %d: keep one", first, key.Line)
 		default:
 			seen[key.Value] = key.Line
 			visit(key, n.Content[i+1])
@@ -194,7 +196,7 @@ func (d *decoder) list(path string, n *yaml.Node, out reflect.Value) {
 	}
 	out.Set(reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content)))
 	for i, item := range n.Content {
-		d.value(fmt.Sprintf("%s[%d]", path, i), item, out.Index(i))
+		d.value(index(path, strconv.Itoa(i)), item, out.Index(i))
 	}
 }
 
@@ -287,13 +289,13 @@ func fieldsOf(t reflect.Type, at []int) map[string][]int {
 	fields := map[string][]int{}
 	for i := range t.NumField() {
 		f := t.Field(i)
-		index := append(slices.Clone(at), i)
+		field := append(slices.Clone(at), i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous && name == "":
-			maps.Copy(fields, fieldsOf(f.Type, index))
+			maps.Copy(fields, fieldsOf(f.Type, field))
 		case f.IsExported() && name != "" && name != "-":
-			fields[name] = index
+			fields[name] = field
 		}
 	}
 	return fields
@@ -305,3 +307,5 @@ func join(path, field string) string {
 	}
 	return path + "." + field
 }
+
+func index(path, key string) string { return path + "[" + key + "]" }

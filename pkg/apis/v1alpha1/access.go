@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -71,19 +70,19 @@ func (m *mistakes) selector(path string, s connector.Selector) {
 				m.add(at+".values", "%s takes no values", r.Operator)
 			}
 		default:
-			m.add(at+".operator", "%q is unknown: write In or NotIn or Exists or DoesNotExist", r.Operator)
+			m.add(at+".operator", "%q is unknown: write In, NotIn, Exists or DoesNotExist", r.Operator)
 		}
 	}
 }
 
 func (m *mistakes) labelKey(path, key string) {
-	if problems := validation.IsQualifiedName(key); len(problems) > 0 {
-		m.add(path, "%q is no label: %s", key, strings.Join(problems, "; "))
+	if len(validation.IsQualifiedName(key)) > 0 {
+		m.add(path, "%q is no label: write, for example, tier or example.com/tier", key)
 	}
 }
 
 func (m *mistakes) labelValue(path, value string) {
-	if problems := validation.IsValidLabelValue(value); len(problems) > 0 {
-		m.add(path, "%q is no value of a label: %s", value, strings.Join(problems, "; "))
+	if len(validation.IsValidLabelValue(value)) > 0 {
+		m.add(path, "%q is no value of a label: use letters, digits, dashes, underscores and dots, at most 63", value)
 	}
 }

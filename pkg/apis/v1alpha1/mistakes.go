@@ -60,11 +60,17 @@ func (m *mistakes) duration(path string, d *connector.Duration) time.Duration {
 // enum accepts an empty value, which stands for the default.
 func enum[T ~string](m *mistakes, path string, value T, allowed ...T) T {
 	if value != "" && !slices.Contains(allowed, value) {
-		words := make([]string, len(allowed))
+		var choice strings.Builder
 		for i, a := range allowed {
-			words[i] = string(a)
+			switch {
+			case i > 0 && i == len(allowed)-1:
+				choice.WriteString(" or ")
+			case i > 0:
+				choice.WriteString(", ")
+			}
+			choice.WriteString(string(a))
 		}
-		m.add(path, "%q is unknown: write %s", string(value), strings.Join(words, " or "))
+		m.add(path, "%q is unknown: write %s", string(value), choice.String())
 	}
 	return value
 }

@@ -14,13 +14,14 @@ import (
 
 // registries converts address or registries, which say the same.
 func (m *mistakes) registries(spec *ConnectorSpec) []connector.Registry {
+	var out []connector.Registry
 	if spec.Address != "" {
+		out = append(out, m.address("spec.address", spec.Address))
 		if len(spec.Registries) > 0 {
 			m.add("spec.address", "is short for one item of spec.registries: write one of both")
+			out = nil
 		}
-		return []connector.Registry{m.address("spec.address", spec.Address)}
 	}
-	var out []connector.Registry
 	for i, r := range spec.Registries {
 		path := fmt.Sprintf("spec.registries[%d]", i)
 		host := m.host(path+".host", r.Host)

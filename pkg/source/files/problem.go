@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
 // Problem is one mistake in a file. It never quotes a secret.
@@ -33,7 +35,7 @@ func (p Problem) String() string {
 	if p.Object != "" {
 		b.WriteString(": " + p.Object)
 	}
-	b.WriteString(": " + p.Err.Error())
+	b.WriteString(": " + strings.TrimPrefix(p.Err.Error(), connector.ErrInvalid.Error()+": "))
 	return b.String()
 }
 

@@ -1,0 +1,50 @@
+package files_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/regcred/csi-driver-regcred/pkg/apis/v1alpha1"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers/builtin"
+	"github.com/regcred/csi-driver-regcred/pkg/source/files"
+)
+
+func TestValidate(t *testing.T) {
+	tr := newTree(t)
+	tr.write("a.yaml", conn("a", "a.example.com"))
+	tr.write("sub/b.yaml", conn("a", "b.example.com"), conn("c", "no host"))
+	tr.write("notes.txt", conn("d", "no host"))
+	opts := v1alpha1.Options{Issuers: builtin.Definitions()}
+	tests := map[string]struct {
+		paths, want []string
+	}{
+		"good file": {[]string{"a.yaml"}, nil},
+		"directory": {[]string{"."}, []string{
+			"sub/b.yaml:1: Connector ci/a: the object is also in DIR/a.yaml, which counts: keep one",
+			`sub/b.yaml:12 (document 2): Connector ci/c: spec.address: registry host "no host": write host or host:port, without scheme, path or user`,
+		}},
+		"file of any name, and none": {[]string{"notes.txt", "missing.yaml"}, []string{
+			"missing.yaml: no such file or directory",
+			`notes.txt:5: Connector ci/d: spec.address: registry host "no host": write host or host:port, without scheme, path or user`,
+		}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			paths := make([]string, len(tt.paths))
+			for i, p := range tt.paths {
+				paths[i] = filepath.Join(tr.dir, p)
+			}
+			var got []string
+			for _, p := range files.Validate(opts, paths...) {
+				text := strings.TrimPrefix(p.String(), tr.dir+"/")
+				got = append(got, strings.ReplaceAll(text, tr.dir, "DIR"))
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
