@@ -425,6 +425,11 @@ func TestUnreadable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, dir := range []string{filepath.Dir(tr.dir), tr.dir} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	asNobody(t, func() {
 		tr.load(nil, []string{"a.yaml: opening the file: permission denied", "sub: listing the directory: permission denied"})
 	})
