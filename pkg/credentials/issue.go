@@ -212,7 +212,7 @@ func (m *Manager) auditOutcome(c *connector.Connector, subject connector.Subject
 		event = audit.Renewed
 	}
 	r := audit.Of(event, c, out.credential)
-	r.Subject = subject
+	r.Subject, r.Sharing = subject, m.definitions[c.Issuer.Kind].Sharing.Narrower(c.Sharing)
 	if before != nil {
 		r.Replaces = before.ID
 	}

@@ -61,7 +61,7 @@ func claims(hosts []string) []string {
 
 func (m *Manager) source(ctx context.Context, g *grant) (render.Source, error) {
 	s := render.Source{
-		Connector: g.use.Ref, Written: g.use.Written, Issuer: g.connector.Issuer.Kind, Emptied: g.withdrawn,
+		Connector: g.use.Ref, Written: g.use.Written, Issuer: g.connector.Issuer.Kind, Emptied: g.emptied(),
 	}
 	hosts := g.hosts
 	if g.lease != nil {
@@ -113,6 +113,9 @@ func (o objectsOf) Select(context.Context, connector.ObjectKind, connector.Selec
 // rerender brings the content up to date. On failure the last good content
 // stays and another try is planned.
 func (m *Manager) rerender(ctx context.Context, v *volume) {
+	if slices.ContainsFunc(v.grants, func(g *grant) bool { return g.lost() && time.Since(g.lostAt) < lostGrace }) {
+		return // what a running pod reads stays while another try is planned
+	}
 	files, err := m.files(ctx, v)
 	if err != nil {
 		m.report(v, err)
@@ -145,7 +148,7 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 // emptied says which connectors show no credential, and why.
 func (m *Manager) emptied(v *volume) string {
 	for _, g := range v.grants {
-		why := g.withdrawn
+		why := g.emptied()
 		if g.lease != nil {
 			if state := g.lease.State(); state.Credential == nil {
 				why = state.Emptied
@@ -156,6 +159,14 @@ func (m *Manager) emptied(v *volume) string {
 		}
 	}
 	return ""
+}
+
+// emptied says why a grant without a lease shows nothing.
+func (g *grant) emptied() string {
+	if g.lost() {
+		return "the credential was lost with the runtime directory, and another one cannot be had"
+	}
+	return g.withdrawn
 }
 
 func (m *Manager) sweep(ctx context.Context, v *volume) {

@@ -21,11 +21,20 @@ type grant struct {
 	hosts     []string             // that the last credential served
 	deniedAt  time.Time            // of the first explicit denial in a row
 	delivered string               // id of the credential that the files show
+	lostAt    time.Time            // when a restart found its credential lost
 }
+
+// lost reports whether nobody knows the credential that the files show: it
+// went with the runtime directory.
+func (g *grant) lost() bool { return g.lease == nil && g.withdrawn == "" }
 
 // denialTwice is how far apart two denials must be: one may be a gap in a
 // rollout of roles.
 const denialTwice = 30 * time.Second
+
+// lostGrace is how long files stay whose credential is lost, while another one
+// cannot be had.
+const lostGrace = 10 * time.Minute
 
 // admit resolves a connector and checks the owner's consent and the user's
 // permission.
@@ -118,6 +127,8 @@ func (m *Manager) recheckGrant(ctx context.Context, v *volume, g *grant) (change
 	case errors.Is(err, connector.ErrNotFound):
 		if g.lease != nil {
 			g.lease.Retire()
+		} else if g.lost() {
+			m.report(v, fmt.Errorf("connector %s: %w", g.use.Ref, err))
 		}
 		return false
 	case err != nil:

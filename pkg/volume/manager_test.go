@@ -391,6 +391,30 @@ func TestAMountWithoutRecordIsBroughtUpToDate(t *testing.T) {
 	})
 }
 
+func TestALostCredentialLeavesTheFilesForItsGraceTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.stop()
+		clear(n.credentials.all)
+		n.cluster.refusal = issuers.Retry(0, "Down", "the provider is down")
+
+		next := n.again(t)
+		pass(9 * time.Minute)
+		if next.shown("a", "reg.test") != "password-1" {
+			t.Error("a restart without its credentials emptied a running pod's files at once")
+		}
+		pass(2 * time.Minute)
+		if next.shown("a", "reg.test") != "" {
+			t.Error("files of a lost credential stayed")
+		}
+		n.cluster.do(func() { n.cluster.refusal = nil })
+		pass(3 * time.Minute)
+		if next.shown("a", "reg.test") == "" {
+			t.Error("the provider came back, the entry did not")
+		}
+	})
+}
+
 func TestOrphansAreRemovedWhenSeenTwice(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *node) {
 		publish(t, n, spec(t, "a", "reg"))

@@ -63,6 +63,9 @@ func (m *Manager) restore(document []byte) (*volume, error) {
 		if lease, ok := m.Leases.Restore(gr.Lease, r.Place.ID, v.identity); ok && gr.Withdrawn == "" {
 			g.lease = lease
 		}
+		if g.lost() {
+			g.lostAt = time.Now().Round(0)
+		}
 	}
 	v.checkAt = time.Now().Round(0) // what changed while no process was watching
 	return v, nil
