@@ -15,6 +15,7 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
 )
 
+// victimVariable holds the orders of a test binary that is to be killed.
 const victimVariable = "REGCRED_TMPFS_VICTIM"
 
 // victim is what a child process does and where it dies.
@@ -31,9 +32,9 @@ var (
 )
 
 // beVictim is the child's main.
-func beVictim() error {
+func beVictim(order string) error {
 	var v victim
-	if err := json.Unmarshal([]byte(os.Getenv(victimVariable)), &v); err != nil {
+	if err := json.Unmarshal([]byte(order), &v); err != nil {
 		return err
 	}
 	d, err := New(Options{KubeletDir: v.KubeletDir})
@@ -59,12 +60,12 @@ func beVictim() error {
 // killed runs an operation in a child and reports whether it died on the way.
 func killed(t *testing.T, v victim) bool {
 	t.Helper()
-	text, err := json.Marshal(v)
+	order, err := json.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := exec.CommandContext(t.Context(), "/proc/self/exe")
-	c.Env = append(os.Environ(), roleVariable+"="+roleVictim, victimVariable+"="+string(text))
+	c.Env = append(os.Environ(), victimVariable+"="+string(order))
 	out, err := c.CombinedOutput()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == -1 {
 		return true

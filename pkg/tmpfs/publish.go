@@ -156,16 +156,11 @@ func (d *Disk) attach(mount, parent int, name string, place volume.Place) error 
 	return doing("mounting at "+place.Target, err)
 }
 
-// vacate makes sure that an existing target is an empty directory, and clears
-// away this volume where its Remove was cut short.
+// vacate makes sure that an existing target is an empty directory, and ends
+// this volume where its Remove was cut short.
 func (d *Disk) vacate(parent int, name string, place volume.Place) error {
 	for {
-		fd, err := open(parent, name, unix.O_PATH, confined)
-		if err != nil {
-			return resolving(name, err)
-		}
-		kind, err := occupantOf(fd, place.ID)
-		shut(fd)
+		kind, err := d.look(parent, name, place, endingVolume)
 		if err != nil {
 			return err
 		}
@@ -176,7 +171,6 @@ func (d *Disk) vacate(parent int, name string, place volume.Place) error {
 			if _, err := unmount(parent, name); err != nil {
 				return err
 			}
-			continue
 		case plainDirectory:
 			names, err := root(parent).names(name)
 			if err == nil && len(names) > 0 {

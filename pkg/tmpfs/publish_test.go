@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -373,7 +374,7 @@ func TestThousandRepublishes(t *testing.T) {
 func TestNobodySeesHalfAVolume(t *testing.T) {
 	d := newDisk(t)
 	place := placeOf(t, d, "a")
-	want := fmt.Sprint([]string{markerName, "..data", "certs.d", "config.json", "regcred.json"})
+	want := []string{markerName, dataLink, "certs.d", "config.json", "regcred.json"}
 	stop := make(chan struct{})
 	var watcher sync.WaitGroup
 	var whole, empty atomic.Int64
@@ -397,12 +398,8 @@ func TestNobodySeesHalfAVolume(t *testing.T) {
 				empty.Add(1)
 				continue
 			}
-			seen := map[string]bool{}
-			for _, name := range listed {
-				seen[name] = true
-			}
-			for _, name := range strings.Fields(strings.Trim(want, "[]")) {
-				if !seen[name] {
+			for _, name := range want {
+				if !slices.Contains(listed, name) {
 					t.Errorf("saw %v; want %s too", listed, name)
 				}
 			}
@@ -515,7 +512,6 @@ func TestUsage(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	newDisk(t) // skips where mounting is not possible
 	if _, err := New(Options{KubeletDir: "relative"}); !errors.Is(err, connector.ErrInvalid) {
 		t.Errorf("relative: %v", err)
 	}

@@ -3,6 +3,7 @@ package tmpfs
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,7 @@ func (d *Disk) Remove(place volume.Place) (busy bool, err error) {
 	}
 	defer shut(parent)
 	for {
-		kind, err := d.cutTarget(parent, name, place)
+		kind, err := d.look(parent, name, place, liveVolume, endingVolume)
 		if absent(err) {
 			return busy, nil
 		}
@@ -56,16 +57,16 @@ func (d *Disk) Remove(place volume.Place) (busy bool, err error) {
 	}
 }
 
-// cutTarget tells what is at the target and, where it is this volume, empties
-// its files. No descriptor of the mount is left, for it would keep it busy.
-func (d *Disk) cutTarget(parent int, name string, place volume.Place) (occupant, error) {
+// look tells what is at the target and empties its files where it is one of
+// ends. No descriptor of the mount is left, for it would keep it busy.
+func (d *Disk) look(parent int, name string, place volume.Place, ends ...occupant) (occupant, error) {
 	fd, err := open(parent, name, unix.O_PATH, confined)
 	if err != nil {
 		return 0, resolving(place.Target, err)
 	}
 	defer shut(fd)
 	kind, err := occupantOf(fd, place.ID)
-	if err == nil && (kind == liveVolume || kind == endingVolume) {
+	if err == nil && slices.Contains(ends, kind) {
 		err = d.cutVolume(root(fd), place.ID)
 	}
 	return kind, err
@@ -90,13 +91,13 @@ func (d *Disk) cutVolume(r root, id string) error {
 		return err
 	}
 	for _, name := range names {
-		if !strings.HasPrefix(name, reserved) {
-			continue
+		if !strings.HasPrefix(name, generationPrefix) && !strings.HasPrefix(name, directoryPrefix) {
+			continue // the marker or a link
 		}
 		if err := d.reach("cut " + name); err != nil {
 			return err
 		}
-		if err := r.cut(name, false); err != nil {
+		if err := r.cutDirectory(name, false); err != nil {
 			return err
 		}
 	}

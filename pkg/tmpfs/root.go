@@ -123,31 +123,42 @@ func (r root) holds(path string, data []byte) (bool, error) {
 // The kind of a file is told by what opening it for writing answers.
 func (r root) cut(path string, unlink bool) error {
 	fd, err := r.open(path, unix.O_WRONLY|unix.O_TRUNC)
-	flags := 0
 	switch {
 	case err == nil:
 		shut(fd)
+	case errors.Is(err, unix.EISDIR):
+		return r.cutDirectory(path, unlink)
 	case errors.Is(err, unix.ENOENT):
 		return nil
 	case errors.Is(err, unix.ELOOP): // a symlink
 	case errors.Is(err, unix.ETXTBSY): // a program in execution: no secret
-	case errors.Is(err, unix.EISDIR):
-		names, err := r.names(path)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			if err := r.cut(path+"/"+name, unlink); err != nil {
-				return err
-			}
-		}
-		flags = unix.AT_REMOVEDIR
 	default:
 		return doing("emptying "+path, err)
 	}
 	if !unlink {
 		return nil
 	}
+	return r.unlink(path, 0)
+}
+
+// cutDirectory is cut for what is known to be a directory.
+func (r root) cutDirectory(path string, unlink bool) error {
+	names, err := r.names(path)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := r.cut(path+"/"+name, unlink); err != nil {
+			return err
+		}
+	}
+	if !unlink {
+		return nil
+	}
+	return r.unlink(path, unix.AT_REMOVEDIR)
+}
+
+func (r root) unlink(path string, flags int) error {
 	if err := unix.Unlinkat(int(r), path, flags); err != nil && !errors.Is(err, unix.ENOENT) {
 		return doing("removing "+path, err)
 	}

@@ -1,11 +1,13 @@
 package tmpfs
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/render"
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
 )
@@ -33,11 +35,15 @@ func (d *Disk) Update(place volume.Place, files render.Files, purge bool) (chang
 		return false, err
 	}
 	if !same {
-		if changed, err = d.rewrite(r, entries, access); err != nil {
-			return changed, err
+		changed, err = d.rewrite(r, entries, access)
+		if purge && errors.Is(err, connector.ErrExhausted) {
+			// Withdrawn secrets must go even from a full volume.
+			if err = d.sweep(r); err == nil {
+				changed, err = d.rewrite(r, entries, access)
+			}
 		}
 	}
-	if purge {
+	if purge && err == nil {
 		err = d.sweep(r)
 	}
 	return changed, err

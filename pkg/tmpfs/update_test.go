@@ -219,6 +219,22 @@ func TestFullVolumeKeepsItsContent(t *testing.T) {
 	update(t, d, place, sample("2"), false, true)
 }
 
+// TestPurgeMakesRoom fills a volume with superseded content.
+func TestPurgeMakesRoom(t *testing.T) {
+	d := newDisk(t)
+	place := placeOf(t, d, "a")
+	large := func(i int) render.Files { return filesOf("config.json", strings.Repeat(string(rune('a'+i)), 1500<<10)) }
+	publish(t, d, place, large(0))
+	update(t, d, place, large(1), false, true)
+	if _, err := d.Update(place, large(2), false); !errors.Is(err, connector.ErrExhausted) {
+		t.Fatalf("%v; want exhausted", err)
+	}
+	update(t, d, place, large(2), true, true)
+	if diff := cmp.Diff(asMap(large(2)), contentOf(t, place.Target)); diff != "" {
+		t.Error("not the new content")
+	}
+}
+
 func tooMany() render.Files {
 	var files render.Files
 	for i := range 4200 {
