@@ -22,10 +22,16 @@ func (plainIssuer) Issue(context.Context, issuers.Request) (*connector.Credentia
 
 type scoper struct {
 	plainIssuer
-	grain connector.Grain
+	grain   connector.Grain
+	granted *connector.Scope // nil = what is wanted
 }
 
-func (s scoper) Scope(want connector.Scope) (connector.Scope, connector.Grain) { return want, s.grain }
+func (s scoper) Scope(want connector.Scope) (connector.Scope, connector.Grain) {
+	if s.granted != nil {
+		return *s.granted, s.grain
+	}
+	return want, s.grain
+}
 
 type longLiver struct{ plainIssuer }
 
@@ -54,6 +60,22 @@ func TestAbilities(t *testing.T) {
 		"coarse Scoper": {
 			scoper{grain: connector.GrainProject}, func(s *v1alpha1.ConnectorSpec) { s.MinimumScope = connector.GrainRepository },
 			[]string{"spec.minimumScope: issuer secret limits a credential only to project, which is coarser than repository: lower it, or write scopeEnforcement: BestEffort"},
+		},
+		"Scoper that cannot": {
+			scoper{grain: connector.GrainIdentity}, func(s *v1alpha1.ConnectorSpec) { s.Scope = narrow },
+			[]string{"spec.scope: issuer secret cannot limit a credential: remove spec.scope, or write scopeEnforcement: BestEffort to deliver it unlimited"},
+		},
+		"Scoper that grants more": {
+			scoper{grain: connector.GrainProject, granted: &connector.Scope{Repositories: []string{"team/**"}}},
+			func(s *v1alpha1.ConnectorSpec) { s.Scope = narrow },
+			[]string{`spec.scope: issuer secret would grant repositories ["team/**"], actions [], which is more: write that, or scopeEnforcement: BestEffort`},
+		},
+		"Scoper that grants all actions": {
+			scoper{grain: connector.GrainProject, granted: &narrow},
+			func(s *v1alpha1.ConnectorSpec) {
+				s.Scope = connector.Scope{Repositories: narrow.Repositories, Actions: []connector.Action{connector.Pull}}
+			},
+			[]string{`spec.scope: issuer secret would grant repositories ["team/app"], actions [], which is more: write that, or scopeEnforcement: BestEffort`},
 		},
 		"best effort": {plainIssuer{}, func(s *v1alpha1.ConnectorSpec) {
 			s.Scope, s.MinimumScope, s.ScopeEnforcement = narrow, connector.GrainRepository, connector.BestEffort

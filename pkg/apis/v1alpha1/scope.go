@@ -64,27 +64,41 @@ func (m *mistakes) issuer(spec *ConnectorSpec, known []issuers.Definition) conne
 		}
 		return config
 	}
-	m.abilities(spec, config.Kind, issuer)
+	m.abilities(spec, known[i], issuer)
 	return config
 }
 
 // abilities refuses, unless told otherwise, what the issuer cannot hold.
-func (m *mistakes) abilities(spec *ConnectorSpec, kind string, issuer issuers.Issuer) {
-	if l, ok := issuer.(issuers.LongLiver); ok && l.LongLived() && !spec.AllowLongLived {
-		m.add("spec.allowLongLived", "issuer %s is configured to deliver a long-lived credential: write true to permit it, or choose a short-lived form", kind)
+func (m *mistakes) abilities(spec *ConnectorSpec, def issuers.Definition, issuer issuers.Issuer) {
+	if l, ok := issuer.(issuers.LongLiver); ok && l.LongLived() && !def.Static && !spec.AllowLongLived {
+		m.add("spec.allowLongLived", "issuer %s is configured to deliver a long-lived credential: write true to permit it, or choose a short-lived form", def.Kind)
 	}
 	if spec.ScopeEnforcement == connector.BestEffort {
 		return
 	}
-	grain := connector.GrainIdentity
+	granted, grain := spec.Scope, connector.GrainIdentity
 	if scoper, ok := issuer.(issuers.Scoper); ok {
-		_, grain = scoper.Scope(spec.Scope)
-	} else if !spec.Scope.IsZero() {
-		m.add("spec.scope", "issuer %s cannot limit a credential: remove spec.scope, or write scopeEnforcement: BestEffort to deliver it unlimited", kind)
+		granted, grain = scoper.Scope(spec.Scope)
+	}
+	switch {
+	case spec.Scope.IsZero():
+	case !connector.GrainIdentity.Coarser(grain):
+		m.add("spec.scope", "issuer %s cannot limit a credential: remove spec.scope, or write scopeEnforcement: BestEffort to deliver it unlimited", def.Kind)
+	case exceeds(granted, spec.Scope):
+		m.add("spec.scope", "issuer %s would grant repositories %q, actions %q, which is more: write that, or scopeEnforcement: BestEffort", def.Kind, granted.Repositories, granted.Actions)
 	}
 	if grain.Coarser(spec.MinimumScope) {
-		m.add("spec.minimumScope", "issuer %s limits a credential only to %s, which is coarser than %s: lower it, or write scopeEnforcement: BestEffort", kind, grain, spec.MinimumScope)
+		m.add("spec.minimumScope", "issuer %s limits a credential only to %s, which is coarser than %s: lower it, or write scopeEnforcement: BestEffort", def.Kind, grain, spec.MinimumScope)
 	}
+}
+
+// exceeds reports whether something granted lies outside the limit.
+func exceeds(granted, limit connector.Scope) bool {
+	if len(granted.Repositories) == 0 && len(limit.Repositories) > 0 || len(granted.Actions) == 0 && len(limit.Actions) > 0 {
+		return true
+	}
+	_, err := limit.Narrow(granted)
+	return err != nil
 }
 
 func kinds(known []issuers.Definition) []string {
