@@ -103,19 +103,24 @@ func (k *Kubelet) Publish(ctx context.Context, v Volume) error {
 }
 
 // Unpublish unmounts the volume and removes the pod's directory, as the
-// kubelet does for a pod that ended. A directory that the driver left behind
-// is an error.
+// kubelet does for a pod that ended.
 func (k *Kubelet) Unpublish(ctx context.Context, v Volume) error {
 	_, err := k.node.NodeUnpublishVolume(ctx, &csi.NodeUnpublishVolumeRequest{VolumeId: v.ID(), TargetPath: k.Target(v)})
 	if err != nil {
 		return err
 	}
+	return k.Forget(v)
+}
+
+// Forget removes the pod's directory of a volume that the driver does not
+// serve, without telling the driver. What the driver left there is an error.
+func (k *Kubelet) Forget(v Volume) error {
 	if err := os.Remove(filepath.Join(k.volumeDir(v), "vol_data.json")); err != nil {
 		return err
 	}
 	for _, dir := range []string{k.volumeDir(v), filepath.Dir(k.volumeDir(v)), filepath.Join(k.podDir(v), "volumes"), k.podDir(v)} {
 		if err := os.Remove(dir); err != nil && !(dir != k.volumeDir(v) && errors.Is(err, fs.ErrExist)) {
-			return fmt.Errorf("the driver left something behind: %w", err)
+			return fmt.Errorf("something was left in it: %w", err)
 		}
 	}
 	return nil

@@ -38,9 +38,10 @@ type World struct {
 	Driver   *driver.Driver   // nil before StartDriver
 	Kubelet  *kubelet.Kubelet // nil before StartDriver
 
-	dir       string
-	authority *pki.Authority
-	serving   *http.Server
+	dir        string
+	authority  *pki.Authority
+	serving    *http.Server
+	tokensHost string
 }
 
 // New starts a registry whose tokens live for life.
@@ -54,7 +55,7 @@ func New(ctx context.Context, life time.Duration) (_ *World, err error) {
 	if w.dir, err = os.MkdirTemp("", "w-"); err != nil { // short: unix sockets lie in it
 		return w, err
 	}
-	for _, dir := range []string{w.KubeletDir(), w.manifests(), w.at("registry"), w.at("driver")} {
+	for _, dir := range []string{filepath.Join(w.KubeletDir(), "pods"), w.manifests(), w.at("registry"), w.at("driver")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return w, err
 		}
@@ -68,8 +69,7 @@ func New(ctx context.Context, life time.Duration) (_ *World, err error) {
 	if w.Tokens, err = tokenserver.New(tokenserver.Config{Issuer: "regcred test tokens", Service: registryName, Life: life}); err != nil {
 		return w, err
 	}
-	realm, err := w.serveTokens()
-	if err != nil {
+	if err := w.serveTokens(); err != nil {
 		return w, err
 	}
 	host, err := freeHost(registryName)
@@ -77,30 +77,31 @@ func New(ctx context.Context, life time.Duration) (_ *World, err error) {
 		return w, err
 	}
 	w.Registry, err = registry.Start(ctx, registry.Config{
-		Dir: w.at("registry"), Host: host, Realm: realm, Tokens: w.Tokens, Authority: w.authority,
+		Dir: w.at("registry"), Host: host, Realm: "https://" + w.tokensHost + "/token", Tokens: w.Tokens, Authority: w.authority,
 	})
 	return w, err
 }
 
-// serveTokens starts the token server and returns its URL.
-func (w *World) serveTokens() (realm string, err error) {
+// serveTokens starts the token server.
+func (w *World) serveTokens() error {
 	config, err := w.authority.TLS(tokensName)
 	if err != nil {
-		return "", err
+		return err
 	}
 	listener, err := tls.Listen("tcp", net.JoinHostPort(sandbox.Address, "0"), config)
 	if err != nil {
-		return "", err
+		return err
 	}
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
-		return "", err
+		return err
 	}
+	w.tokensHost = net.JoinHostPort(tokensName, port)
 	mux := http.NewServeMux()
 	mux.Handle("/token", w.Tokens)
 	w.serving = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = w.serving.Serve(listener) }() // ends with Close
-	return fmt.Sprintf("https://%s/token", net.JoinHostPort(tokensName, port)), nil
+	return nil
 }
 
 // StartDriver starts the driver with the flags that a world needs and more.
@@ -138,6 +139,9 @@ func (w *World) Close() error {
 func (w *World) Image(repository, tag string) string {
 	return w.Registry.Host() + "/" + repository + ":" + tag
 }
+
+// TokensHost is where the token server listens.
+func (w *World) TokensHost() string { return w.tokensHost }
 
 // CAFile holds the certificate of the authority behind both servers.
 func (w *World) CAFile() string { return w.at("ca.crt") }

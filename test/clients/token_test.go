@@ -1,0 +1,134 @@
+package clients
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+
+	"github.com/regcred/csi-driver-regcred/test/clients/child"
+	"github.com/regcred/csi-driver-regcred/test/clients/client"
+	"github.com/regcred/csi-driver-regcred/test/clients/kubelet"
+	"github.com/regcred/csi-driver-regcred/test/clients/registry"
+	"github.com/regcred/csi-driver-regcred/test/clients/tokenserver"
+	"github.com/regcred/csi-driver-regcred/test/clients/world"
+)
+
+// Docker and crane push and pull with a bearer token of seconds, the registry
+// refuses it once it is over, and then they do it again with its successor.
+func TestRegistryToken(t *testing.T) {
+	t.Parallel()
+	const life = 12 * time.Second
+	w := newNode(t, life, connectors{"tokens": shortToken})
+	v := aVolume("pipeline", "tokens")
+	v.Attributes["configuration.names"] = "docker-config,dockerd"
+	publish(t, w, v)
+
+	first := w.Tokens.Issued()[0]
+	if got := shown(t, w, v); got != (entry{RegistryToken: first.Raw}) {
+		t.Errorf("config.json does not show the token and nothing else: %d bytes of token, user %q", len(got.RegistryToken), got.Username)
+	}
+	for name, content := range files(t, w.Kubelet.Target(v)) {
+		if strings.Contains(content, canary) {
+			t.Errorf("%s shows the password", name)
+		}
+	}
+	path := "/v2/team/app/tags/list"
+	clients := tokenClients(t, w, v)
+	for _, c := range clients {
+		pushAndPull(t, w, c, newArchive(t), "first")
+	}
+	if status := ask(t, w, path, first.Raw); status != http.StatusOK {
+		t.Fatalf("the registry answers %d to the first token", status)
+	}
+	for _, c := range clients { // they log in by the file, not by a password of their own
+		if !slices.ContainsFunc(w.Registry.Accesses(), func(a registry.Access) bool {
+			return a.Method == http.MethodPut && a.Status == http.StatusCreated && strings.HasSuffix(a.Path, c.Name()+"-first")
+		}) {
+			t.Errorf("the access log shows no push by %s", c.Name())
+		}
+	}
+
+	awaitEntry(t, w, v, life, func(e entry) bool { return e.RegistryToken != "" && e.RegistryToken != first.Raw })
+	if left := time.Until(first.ExpiresAt); left <= 0 {
+		t.Errorf("the second token came %s after the first one's end", -left)
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), first.ExpiresAt.Add(registry.Leeway+patience))
+	defer cancel()
+	must(t, child.Until(ctx, func(ctx context.Context) error {
+		if status := ask(t, w, path, first.Raw); status != http.StatusUnauthorized {
+			return context.DeadlineExceeded
+		}
+		return nil
+	}))
+	if early := time.Until(first.ExpiresAt.Add(registry.Leeway)); early > time.Second {
+		t.Errorf("the registry refuses the first token %s too early: not because it is over", early)
+	}
+	for _, c := range clients {
+		pushAndPull(t, w, c, newArchive(t), "second")
+	}
+	checkIntervals(t, w.Tokens.Issued(), life)
+	unpublish(t, w, v)
+}
+
+// checkIntervals: each token is replaced while it lives, and no sooner than
+// its life asks for.
+func checkIntervals(t *testing.T, tokens []tokenserver.Token, life time.Duration) {
+	t.Helper()
+	for i, token := range tokens[1:] {
+		// Tokens are dated in whole seconds.
+		if age := token.IssuedAt.Sub(tokens[i].IssuedAt); age < life/2-time.Second || age >= life {
+			t.Errorf("token %d was replaced at the age of %s, its life is %s", i, age, life)
+		}
+	}
+}
+
+func ask(t *testing.T, w *world.World, path, bearer string) (status int) {
+	t.Helper()
+	status, err := w.Registry.Ask(t.Context(), http.MethodGet, path, bearer)
+	must(t, err)
+	return status
+}
+
+// tokenClients are those that read a registrytoken. dockerd gets its trust
+// from the volume too, by the path where it looks for it.
+func tokenClients(t *testing.T, w *world.World, v kubelet.Volume) []client.Client {
+	t.Helper()
+	clients := []client.Client{client.Crane{Files: filesOf(w, v)}}
+	daemon := newDaemon(t)
+	if daemon == nil {
+		t.Log("docker is left out: dockerd needs the machine's root")
+		return clients
+	}
+	certs := filepath.Join("certs.d", w.Registry.Host())
+	must(t, os.Symlink(filepath.Join(w.Kubelet.Target(v), certs), filepath.Join("/etc/docker", certs)))
+	return append(clients, client.NewDocker(filesOf(w, v), daemon))
+}
+
+// A token server answers 200 with less than what was asked. A volume must not
+// start with that.
+func TestReducedScopeIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newNode(t, time.Minute, connectors{"tokens": strings.Replace(shortToken, "[team/app]", "[team/app, team/base]", 1)})
+	v := aVolume("pipeline", "tokens")
+	refused(t, w, v, codes.PermissionDenied, "connector ci/tokens: obtaining a credential for ServiceAccount ci/builder: "+
+		`the user of Secret "login" is granted less at `+w.Registry.Host()+" than asked for: no push on team/base; grant it there, "+
+		"ask for less (spec.scope, volume attributes repositories and actions), or set spec.scopeEnforcement: BestEffort to take what is left")
+
+	v.Attributes["repositories"], v.Attributes["actions"] = "team/base", "pull"
+	publish(t, w, v)
+	tokens := w.Tokens.Issued()
+	want := []tokenserver.Access{{Type: "repository", Name: "team/base", Actions: []string{"pull"}}}
+	if diff := cmp.Diff(want, tokens[len(tokens)-1].Access); diff != "" {
+		t.Errorf("access of the narrowed volume (-want +got):\n%s", diff)
+	}
+	unpublish(t, w, v)
+	nothingLeft(t, w)
+}
