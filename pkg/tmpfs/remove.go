@@ -19,6 +19,17 @@ import (
 // although the mount goes, because a subPath mount, another namespace or an
 // open descriptor may keep the files alive.
 func (d *Disk) Remove(place volume.Place) (busy bool, err error) {
+	return d.remove(place, liveVolume, endingVolume)
+}
+
+// RemoveOrphan does to whatever volume of this driver is at a target what
+// Remove does to a known one.
+func (d *Disk) RemoveOrphan(target string) (busy bool, err error) {
+	return d.remove(volume.Place{Target: target}, liveVolume, endingVolume, otherVolume)
+}
+
+// remove ends the volumes that are one of ends.
+func (d *Disk) remove(place volume.Place, ends ...occupant) (busy bool, err error) {
 	parent, name, err := d.openParent(place.Target)
 	if absent(err) {
 		return false, nil
@@ -28,15 +39,15 @@ func (d *Disk) Remove(place volume.Place) (busy bool, err error) {
 	}
 	defer shut(parent)
 	for {
-		kind, err := d.look(parent, name, place, liveVolume, endingVolume)
+		kind, err := d.look(parent, name, place, ends...)
 		if absent(err) {
 			return busy, nil
 		}
 		if err != nil {
 			return busy, err
 		}
-		switch kind {
-		case liveVolume, endingVolume:
+		switch {
+		case slices.Contains(ends, kind):
 			detached, err := unmount(parent, name)
 			busy = busy || detached
 			if err != nil {
@@ -49,7 +60,7 @@ func (d *Disk) Remove(place volume.Place) (busy bool, err error) {
 				return busy, nil
 			}
 			// Another mount, or a file, was below: look again.
-		case plainDirectory:
+		case kind == plainDirectory:
 			return busy, removeDirectory(parent, name, place.Target)
 		default:
 			return busy, fmt.Errorf("removing %s: %w", place.Target, kind.refusal())

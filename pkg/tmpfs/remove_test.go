@@ -170,3 +170,15 @@ func TestSymlinksOnTheWayAreRefused(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestRemoveOrphanNeedsNoID(t *testing.T) {
+	d := newDisk(t)
+	place := placeOf(t, d, "nobody remembers")
+	publish(t, d, place, sample("1"))
+	for range 2 { // what is gone already counts as removed
+		if busy, err := d.RemoveOrphan(place.Target); busy || err != nil {
+			t.Fatalf("busy %v, %v", busy, err)
+		}
+		assertGone(t, place)
+	}
+}

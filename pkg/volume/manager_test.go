@@ -10,6 +10,7 @@ import (
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+	"github.com/regcred/csi-driver-regcred/pkg/render"
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
 )
 
@@ -420,9 +421,13 @@ func TestOrphansAreRemovedWhenSeenTwice(t *testing.T) {
 		publish(t, n, spec(t, "a", "reg"))
 		publish(t, n, spec(t, "b", "reg"))
 		n.disk.do(func() { n.disk.podGone["/pods/a"] = true })
+		n.disk.do(func() { // left by a driver whose records are lost
+			n.disk.ids["/pods/c"], n.disk.mounts["/pods/c"] = "unknown", render.Files{}
+			n.disk.podGone["/pods/c"] = true
+		})
 		pass(orphanSearches)
-		if n.shown("a", "reg.test") != "" || n.shown("b", "reg.test") == "" {
-			t.Errorf("shown %q of the orphan, %q of the other", n.shown("a", "reg.test"), n.shown("b", "reg.test"))
+		if n.shown("a", "reg.test") != "" || n.shown("b", "reg.test") == "" || n.disk.ids["/pods/c"] != "" {
+			t.Errorf("shown %q of the orphan, %q of the other; unknown one: %q", n.shown("a", "reg.test"), n.shown("b", "reg.test"), n.disk.ids["/pods/c"])
 		}
 	})
 }

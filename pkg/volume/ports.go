@@ -63,6 +63,8 @@ type Disk interface {
 	// What is gone already counts as removed. Busy reports that the mount had
 	// to be detached from under a process.
 	Remove(place Place) (busy bool, err error)
+	// RemoveOrphan is Remove for a volume that nobody knows any more.
+	RemoveOrphan(target string) (busy bool, err error)
 	// Usage returns what statfs says of a published volume.
 	Usage(place Place) (Usage, error)
 	// Survey lists every mount of this driver below the kubelet directory. It

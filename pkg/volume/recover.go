@@ -99,7 +99,7 @@ func (m *Manager) searchOrphans(ctx context.Context) {
 }
 
 func (m *Manager) removeOrphan(ctx context.Context, s Survivor) error {
-	id := s.ID
+	id := ""
 	m.mu.Lock()
 	for known, v := range m.volumes {
 		if v.spec.Place.Target == s.Target {
@@ -107,7 +107,13 @@ func (m *Manager) removeOrphan(ctx context.Context, s Survivor) error {
 		}
 	}
 	m.mu.Unlock()
-	if err := m.Unpublish(ctx, id, s.Target); err != nil {
+	var err error
+	if id != "" {
+		err = m.Unpublish(ctx, id, s.Target)
+	} else {
+		_, err = m.Disk.RemoveOrphan(s.Target)
+	}
+	if err != nil {
 		return err
 	}
 	m.Metrics.Orphans.Inc()
