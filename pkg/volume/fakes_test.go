@@ -110,7 +110,9 @@ func (d *disk) Remove(p volume.Place) (bool, error) {
 	return false, nil
 }
 
-func (d *disk) RemoveOrphan(target string) (bool, error) { return d.Remove(volume.Place{Target: target}) }
+func (d *disk) RemoveOrphan(target string) (bool, error) {
+	return d.Remove(volume.Place{Target: target})
+}
 
 func (d *disk) Usage(volume.Place) (volume.Usage, error) { return volume.Usage{TotalBytes: 4096}, nil }
 
