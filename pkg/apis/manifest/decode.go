@@ -287,9 +287,8 @@ func describe(n *yaml.Node) string {
 // included.
 func fieldsOf(t reflect.Type, at []int) map[string][]int {
 	fields := map[string][]int{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		field := append(slices.Clone(at), i)
+	for f := range t.Fields() {
+		field := append(slices.Clone(at), f.Index...)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous && name == "":

@@ -92,17 +92,15 @@ func cutStep(path string) (step, rest string) {
 // member returns the named child of a mapping, with its key, or the numbered
 // one of a list.
 func member(n *yaml.Node, step string) (key, value *yaml.Node) {
-	switch n.Kind {
-	case yaml.MappingNode:
+	if n.Kind == yaml.MappingNode {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if n.Content[i].Value == step {
 				return n.Content[i], n.Content[i+1]
 			}
 		}
-	case yaml.SequenceNode:
-		if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < len(n.Content) {
-			return nil, n.Content[i]
-		}
+	}
+	if i, err := strconv.Atoi(step); err == nil && n.Kind == yaml.SequenceNode && i >= 0 && i < len(n.Content) {
+		return nil, n.Content[i]
 	}
 	return nil, nil
 }

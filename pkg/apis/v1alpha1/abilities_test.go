@@ -46,23 +46,27 @@ func TestAbilities(t *testing.T) {
 	}{
 		"plain": {plainIssuer{}, func(*v1alpha1.ConnectorSpec) {}, nil},
 		"scope without a Scoper": {
-			plainIssuer{}, func(s *v1alpha1.ConnectorSpec) { s.Scope = narrow },
+			plainIssuer{},
+			func(s *v1alpha1.ConnectorSpec) { s.Scope = narrow },
 			[]string{"spec.scope: issuer secret cannot limit a credential: remove spec.scope, or write scopeEnforcement: BestEffort to deliver it unlimited"},
 		},
 		"identity is the grain without a Scoper": {plainIssuer{}, func(s *v1alpha1.ConnectorSpec) { s.MinimumScope = connector.GrainIdentity }, nil},
 		"minimum without a Scoper": {
-			plainIssuer{}, func(s *v1alpha1.ConnectorSpec) { s.MinimumScope = connector.GrainProject },
+			plainIssuer{},
+			func(s *v1alpha1.ConnectorSpec) { s.MinimumScope = connector.GrainProject },
 			[]string{"spec.minimumScope: issuer secret limits a credential only to identity, which is coarser than project: lower it, or write scopeEnforcement: BestEffort"},
 		},
 		"fine Scoper": {scoper{grain: connector.GrainRepository}, func(s *v1alpha1.ConnectorSpec) {
 			s.Scope, s.MinimumScope = narrow, connector.GrainRepository
 		}, nil},
 		"coarse Scoper": {
-			scoper{grain: connector.GrainProject}, func(s *v1alpha1.ConnectorSpec) { s.MinimumScope = connector.GrainRepository },
+			scoper{grain: connector.GrainProject},
+			func(s *v1alpha1.ConnectorSpec) { s.MinimumScope = connector.GrainRepository },
 			[]string{"spec.minimumScope: issuer secret limits a credential only to project, which is coarser than repository: lower it, or write scopeEnforcement: BestEffort"},
 		},
 		"Scoper that cannot": {
-			scoper{grain: connector.GrainIdentity}, func(s *v1alpha1.ConnectorSpec) { s.Scope = narrow },
+			scoper{grain: connector.GrainIdentity},
+			func(s *v1alpha1.ConnectorSpec) { s.Scope = narrow },
 			[]string{"spec.scope: issuer secret cannot limit a credential: remove spec.scope, or write scopeEnforcement: BestEffort to deliver it unlimited"},
 		},
 		"Scoper that grants more": {
@@ -81,7 +85,8 @@ func TestAbilities(t *testing.T) {
 			s.Scope, s.MinimumScope, s.ScopeEnforcement = narrow, connector.GrainRepository, connector.BestEffort
 		}, nil},
 		"long-lived": {
-			longLiver{}, func(s *v1alpha1.ConnectorSpec) { s.ScopeEnforcement = connector.BestEffort },
+			longLiver{},
+			func(s *v1alpha1.ConnectorSpec) { s.ScopeEnforcement = connector.BestEffort },
 			[]string{"spec.allowLongLived: issuer secret is configured to deliver a long-lived credential: write true to permit it, or choose a short-lived form"},
 		},
 		"long-lived, permitted": {longLiver{}, func(s *v1alpha1.ConnectorSpec) { s.AllowLongLived = true }, nil},

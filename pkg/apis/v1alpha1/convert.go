@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/google/uuid"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/regcred/csi-driver-regcred/pkg/apis/manifest"
@@ -106,7 +105,8 @@ func (m *mistakes) connector(meta *metav1.ObjectMeta, spec *ConnectorSpec, opts 
 // derivedUID stands for the UID that an API server would give: the same for
 // the same name, after a restart too.
 func derivedUID(meta *metav1.ObjectMeta) string {
-	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://regcred.dev/v1alpha1/"+meta.Namespace+"/"+meta.Name)).String()
+	sum := sha256.Sum256([]byte(GroupVersion + "/" + meta.Namespace + "/" + meta.Name))
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
 // derivedGeneration stands for the generation that an API server would count:

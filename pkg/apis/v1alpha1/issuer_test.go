@@ -18,13 +18,12 @@ func TestIssuerSourceIsBuiltin(t *testing.T) {
 		want[d.Kind] = "*" + d.Config.String()
 	}
 	got := map[string]string{}
-	source := reflect.TypeFor[v1alpha1.IssuerSource]()
-	for i := range source.NumField() {
-		name, options, _ := strings.Cut(source.Field(i).Tag.Get("json"), ",")
+	for field := range reflect.TypeFor[v1alpha1.IssuerSource]().Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if options != "omitempty" {
 			t.Errorf("member %s is not optional", name)
 		}
-		got[name] = source.Field(i).Type.String()
+		got[name] = field.Type.String()
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("builtin and IssuerSource differ: %s", diff)
