@@ -190,7 +190,7 @@ func (c *collector) add(e connector.Entry, t token) {
 		c.expires = t.expires
 	}
 	if t.skew.Abs() > maxSkew {
-		c.warnings = append(c.warnings, fmt.Sprintf("the clocks of %s's token server and of this node differ by %s; the schedule allows for it", e.Key.Host, t.skew.Abs()))
+		c.warnings = append(c.warnings, fmt.Sprintf("the clocks of %s's token server and of this node differ by about %s; the schedule allows for it", e.Key.Host, t.skew.Abs().Round(10*time.Second)))
 	}
 }
 

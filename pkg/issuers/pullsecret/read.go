@@ -49,7 +49,7 @@ func Read(secret *connector.Object, connectorName string, hosts []string) (Login
 		return Login{}, err
 	}
 	if len(login.Entries) == 0 {
-		return Login{}, invalid(secret, "holds no login%s", because(login.Warnings))
+		return Login{}, invalid(secret, "holds no login%s", because(secret, login.Warnings))
 	}
 	return login, nil
 }
@@ -131,9 +131,10 @@ func invalid(secret *connector.Object, format string, args ...any) error {
 	return issuers.Terminate("SecretInvalid", "Secret %q "+format, append([]any{secret.Name}, args...)...)
 }
 
-func because(warnings []string) string {
+// because tells what was left out, in a sentence that names the Secret already.
+func because(secret *connector.Object, warnings []string) string {
 	if len(warnings) == 0 {
 		return ""
 	}
-	return ": " + strings.Join(warnings, "; ")
+	return ": " + strings.ReplaceAll(strings.Join(warnings, "; "), fmt.Sprintf("Secret %q: ", secret.Name), "")
 }

@@ -94,7 +94,7 @@ func (i *issuer) check(m merger, secrets []*connector.Object) error {
 		return issuers.Terminate("SecretExpired", "Secret %q: its login has ended (%s); renew the Secret", secrets[0].Name, m.ended)
 	}
 	if i.config.RequireSingleEntry && len(m.entries) != 1 {
-		return issuers.Terminate("NotSingleEntry", "%d logins were found in %d Secrets, and requireSingleEntry allows one", len(m.entries), len(secrets))
+		return issuers.Terminate("NotSingleEntry", "there are %d logins (Secrets found: %d), and requireSingleEntry allows one", len(m.entries), len(secrets))
 	}
 	return nil
 }
