@@ -18,9 +18,9 @@ const (
 	fieldMessage         protowire.Number = 2 // of VolumeCondition
 )
 
-// reasonNotFresh is the only adverse condition a volume can have: it is there
-// and readable, but its content is older than it should be.
-const reasonNotFresh = "NotFresh"
+// reasonNotCurrent covers every adverse condition of a volume: its content is
+// not what it should be now, and the message says why.
+const reasonNotCurrent = "ContentNotCurrent"
 
 func statsResponse(stats volume.Stats) *csi.NodeGetVolumeStatsResponse {
 	u := stats.Usage
@@ -48,7 +48,7 @@ func healthResponse(id string, stats volume.Stats) *csi.NodeGetVolumeHealthRespo
 	if stats.Abnormal {
 		health.HealthStatuses = []*csi.VolumeHealth_VolumeHealthEntry{{
 			Status:  csi.VolumeHealthErrorType_DEGRADED,
-			Reason:  reasonNotFresh,
+			Reason:  reasonNotCurrent,
 			Message: oneLine(stats.Message),
 		}}
 	}

@@ -15,28 +15,28 @@ import (
 // requestVerbosity is the level at which every request is logged.
 const requestVerbosity = 5
 
-// logCalls gives each call a logger that knows volume and pod, turns its error
-// into a status, and logs that once. What a successful call changed is logged
-// by who changed it. A panic is left to end the process: the state behind it
-// is unknown, and a restart recovers.
+// logCalls hands each call the logger, turns its error into a status, and logs
+// that once. What a successful call changed is logged by who changed it. A
+// panic is left to end the process: the state behind it is unknown, and a
+// restart recovers.
 func logCalls(base klog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		logger := base.WithValues(valuesOf(req)...)
-		if detailed := logger.V(requestVerbosity); detailed.Enabled() {
-			detailed.Info("gRPC call", keyMethod, info.FullMethod, keyRequest, sanitized(req))
+		if logger := base.V(requestVerbosity); logger.Enabled() {
+			logger.WithValues(about(req)...).Info("gRPC call", keyMethod, info.FullMethod, keyRequest, sanitized(req))
 		}
-		res, err := handler(klog.NewContext(ctx, logger), req)
+		res, err := handler(klog.NewContext(ctx, base), req)
 		if err = asStatus(err); err != nil {
 			failure := status.Convert(err)
-			logger.Error(errors.New(failure.Message()), "gRPC call failed", keyMethod, info.FullMethod, keyCode, failure.Code().String())
+			base.WithValues(about(req)...).Error(errors.New(failure.Message()), "gRPC call failed",
+				keyMethod, info.FullMethod, keyCode, failure.Code().String())
 			return nil, err
 		}
 		return res, nil
 	}
 }
 
-// valuesOf says what a request is about.
-func valuesOf(req any) []any {
+// about names the volume and the pod of a request.
+func about(req any) []any {
 	var values []any
 	if of, ok := req.(interface{ GetVolumeId() string }); ok {
 		values = append(values, keyVolumeID, of.GetVolumeId())

@@ -69,6 +69,11 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return run(ctx, services)
+}
+
+// run serves until ctx ends or a service fails, then stops the last first.
+func run(ctx context.Context, services []service) (err error) {
 	failures := make(chan error, len(services))
 	var running sync.WaitGroup
 	for _, service := range services {
@@ -150,10 +155,16 @@ func openGRPC(ctx context.Context, name, socket string, server *grpc.Server) (se
 			return err
 		},
 		stop: func() {
-			timer := time.AfterFunc(stopTime, server.Stop)
-			defer timer.Stop()
-			server.GracefulStop()
+			stopWithin(server, stopTime)
 			_ = listener.Close() // closed already, unless Serve never ran
 		},
 	}, nil
+}
+
+// stopWithin lets running calls end, and cancels those that take longer. It
+// returns when all handlers have.
+func stopWithin(server *grpc.Server, limit time.Duration) {
+	timer := time.AfterFunc(limit, server.Stop)
+	defer timer.Stop()
+	server.GracefulStop()
 }
