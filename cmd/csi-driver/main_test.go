@@ -31,7 +31,9 @@ func TestExitCodes(t *testing.T) {
 		{"argument of version", []string{"version", "x"}, exitUsage, `csi-driver: unexpected argument "x"`},
 		{"no source", []string{"node"}, exitUsage, "csi-driver: --connectors-dir is required: name a directory of Connector manifests"},
 		{
-			"permission without an API server", []string{"node", "--connectors-dir", "/x", "--require-use-permission"}, exitUsage,
+			"permission without an API server",
+			[]string{"node", "--connectors-dir", "/x", "--require-use-permission"},
+			exitUsage,
 			"csi-driver: --require-use-permission needs an API server to ask; it does not go with --connectors-dir",
 		},
 		{"negative linger", []string{"node", "--connectors-dir", "/x", "--linger", "-1s"}, exitUsage, "csi-driver: --linger must not be negative"},

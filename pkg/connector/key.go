@@ -3,6 +3,7 @@ package connector
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -31,7 +32,7 @@ func ParseKey(s string) (Key, error) {
 		rest = after
 	}
 	host, path, _ := strings.Cut(rest, "/")
-	path = strings.Trim(path, "/")
+	path = strings.TrimSuffix(path, "/")
 	if path == "v1" || path == "v2" {
 		path = ""
 	}
@@ -39,7 +40,7 @@ func ParseKey(s string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	if strings.ContainsAny(path, " \t\r\n?#\\\"'@") || strings.Contains(path, "//") {
+	if strings.ContainsAny(path, " \t\r\n?#\\\"'@") || slices.Contains(strings.Split(path, "/"), "") && path != "" {
 		return Key{}, fmt.Errorf("%w: registry %q: %q is not a repository path", ErrInvalid, s, path)
 	}
 	return Key{Host: host, Path: path}, nil
@@ -53,10 +54,8 @@ func CanonicalHost(hostport string) (string, error) {
 	if !isHostName(name) || strings.HasSuffix(lower, ":") || !isPort(port) {
 		return "", fmt.Errorf("%w: registry host %q: write host or host:port, without scheme, path or user", ErrInvalid, hostport)
 	}
-	for _, alias := range dockerHubNames {
-		if lower == alias {
-			return DockerHub, nil
-		}
+	if slices.Contains(dockerHubNames, lower) {
+		return DockerHub, nil
 	}
 	return lower, nil
 }

@@ -224,8 +224,7 @@ func (m *Manager) auditOutcome(c *connector.Connector, subject connector.Subject
 
 // statedWait is the wait that the provider itself asks for.
 func statedWait(err error) time.Duration {
-	var e *issuers.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*issuers.Error](err); ok {
 		return e.After
 	}
 	return 0

@@ -128,7 +128,7 @@ func (m *Manager) turn(ctx context.Context, flights *sync.WaitGroup) time.Durati
 	for m.renewing < renewalWorkers && len(m.backlog) > 0 {
 		s := m.backlog[0]
 		m.backlog = m.backlog[1:]
-		m.startRenewal(s, now)
+		m.startRenewal(s)
 	}
 	starts := m.starts
 	m.starts = nil
@@ -168,7 +168,7 @@ func (m *Manager) step(s *shared, now time.Time) (changed []string) {
 	case renewal.IsZero() || now.Before(renewal):
 	case m.renewing < renewalWorkers:
 		m.Metrics.RenewalLag.Observe(max(0, now.Sub(latest(renewal, s.renewAt)).Seconds()))
-		m.startRenewal(s, now)
+		m.startRenewal(s)
 	default:
 		s.backlogged = true
 		m.backlog = append(m.backlog, s)
@@ -184,7 +184,7 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-func (m *Manager) startRenewal(s *shared, now time.Time) {
+func (m *Manager) startRenewal(s *shared) {
 	s.backlogged = false
 	if len(s.holders) > 0 && s.flight == nil {
 		m.start(s, newFlight(s.latest, true))

@@ -146,7 +146,8 @@ func TestParseAttributesMistakes(t *testing.T) {
 		{"a setuid mode", map[string]string{"connectors": "a", "file.mode": "4444"}, `file.mode: "4444" allows more than reading: files of this volume are read-only, so only 0400, 0440 and 0444 make sense`},
 		{"an ownerless mode", map[string]string{"connectors": "a", "file.mode": "0044"}, `file.mode: "0044" does not let the owner read: add 0400`},
 		{
-			"all at once", map[string]string{"connectors": "a,B", "mount.path": "x", "tokenexpiration": "1h"},
+			"all at once",
+			map[string]string{"connectors": "a,B", "mount.path": "x", "tokenexpiration": "1h"},
 			`connectors: "B" is not a connector: write name, namespace/name or cluster:name
 mount.path: "x" is not the absolute path of a volumeMount
 tokenexpiration: is not a volume attribute; did you mean "token.expiration"?`,

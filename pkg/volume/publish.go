@@ -30,9 +30,13 @@ func (m *Manager) Publish(ctx context.Context, spec Spec) error {
 		if !sameRequest(v.spec, spec) {
 			return fmt.Errorf("%w: volume %s is published at %s with other attributes", connector.ErrConflict, spec.Place.ID, v.spec.Place.Target)
 		}
-		if published, err := m.Disk.Published(spec.Place); err != nil || published {
+		published, err := m.Disk.Published(spec.Place)
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "Looking at a published volume failed; it stays as it is", "volumeID", spec.Place.ID)
+		}
+		if published || err != nil {
 			m.refresh(v, spec)
-			return nil
+			return nil //nolint:nilerr // a republish never fails: the kubelet would take a running pod's volume away
 		}
 	}
 	a, err := m.join(ctx, spec)
