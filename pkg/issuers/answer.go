@@ -34,6 +34,9 @@ type Answer struct {
 // answer is quoted. An error is an *Error and names the host, never the URL's
 // query or an address.
 func Call(client *http.Client, req *http.Request, secrets ...connector.Secret) (*Answer, error) {
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", "regcred")
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, callError(req, err)
@@ -64,7 +67,7 @@ func callError(req *http.Request, err error) *Error {
 		return Retry(0, "Cancelled", "calling host %s was cut off: %w", host, context.Cause(req.Context()))
 	case errors.As(err, &certificate):
 		return Terminate("CertificateNotTrusted", "host %s shows a certificate that is not trusted: %s; give its CA under spec.registries[].tls", host, x509Problem(certificate.Err))
-	case errors.As(err, &record):
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return Terminate("NotTLS", "host %s does not speak TLS: write http:// or plainHTTP: true in the Connector if that is meant", host)
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return Retry(0, "HostNotFound", "host %s has no address in DNS", host)

@@ -1,0 +1,145 @@
+package issuers_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+)
+
+// answerOf lets a real server give the answer.
+func answerOf(t *testing.T, handler http.HandlerFunc, secrets ...connector.Secret) (*issuers.Answer, string) {
+	t.Helper()
+	server := httptest.NewTLSServer(handler)
+	t.Cleanup(server.Close)
+	c := client(t, loopbackAllowed, issuers.ClientOptions{Registries: []issuers.Trust{trusted(server, nil)}})
+	answer, err := call(t.Context(), t, c, server.URL, secrets...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, server.Listener.Addr().String()
+}
+
+func TestDocumented(t *testing.T) {
+	const json = "application/json; charset=utf-8"
+	tests := map[string]struct{ kind, body, want string }{
+		"the fields":        {json, `{"errors":[{"code":"DENIED","message":"no access","detail":"inner"}],"other":"hidden"}`, "DENIED: no access"},
+		"another shape":     {json, `{"details":"incorrect username or password"}`, "incorrect username or password"},
+		"problem+json":      {"application/problem+json", `{"details":"x"}`, "x"},
+		"no such field":     {json, `{"data":"inner page"}`, "status 418, application/json, 21 bytes"},
+		"a number, a list":  {json, `{"details":5,"errors":[]}`, "status 418, application/json, 25 bytes"},
+		"no JSON":           {"text/html", `<html>inner page</html>`, "status 418, text/html, 23 bytes"},
+		"JSON as text":      {"text/plain", `{"details":"inner page"}`, "status 418, text/plain, 24 bytes"},
+		"broken JSON":       {json, `{"details":"x"`, "status 418, application/json, 14 bytes"},
+		"no type":           {"", `x`, "status 418, no content type, 1 bytes"},
+		"one line":          {json, "{\"details\":\"a\\n\\tb\\u0000\\u001b[31m c\\u202e\"}", "a b[31m c"},
+		"long":              {json, `{"details":"` + strings.Repeat("ab ", 200) + `"}`, strings.Repeat("ab ", 66) + "a…"},
+		"the secret sent":   {json, `{"details":"wrong password hunter2 for x"}`, "wrong password [masked] for x"},
+		"what looks secret": {json, `{"details":"token eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl is old"}`, "token [masked] is old"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			answer, _ := answerOf(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"] = []string{test.kind}
+				w.WriteHeader(http.StatusTeapot)
+				_, _ = w.Write([]byte(test.body)) // a lost answer fails the test
+			}, connector.NewSecret("hunter2"))
+			if diff := cmp.Diff(test.want, answer.Documented("errors.code", "errors.message", "details")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestFailure(t *testing.T) {
+	date := func(in time.Duration) string { return time.Now().Add(in).UTC().Format(http.TimeFormat) }
+	tests := map[string]struct {
+		status     int
+		retryAfter string
+		date       string
+		class      issuers.Class
+		reason     string
+		after      time.Duration
+	}{
+		"400":                      {400, "", "", issuers.Terminal, "Refused", 0},
+		"401":                      {401, "", "", issuers.Terminal, "Refused", 0},
+		"403":                      {403, "", "", issuers.Terminal, "Refused", 0},
+		"404":                      {404, "", "", issuers.Terminal, "Refused", 0},
+		"409":                      {409, "", "", issuers.Terminal, "Refused", 0},
+		"422":                      {422, "", "", issuers.Terminal, "Refused", 0},
+		"408":                      {408, "", "", issuers.Retryable, "ProviderFails", 0},
+		"425":                      {425, "", "", issuers.Retryable, "ProviderFails", 0},
+		"429 with seconds":         {429, "30", "", issuers.Retryable, "RateLimited", 30 * time.Second},
+		"429 for too long":         {429, "86400", "", issuers.Retryable, "RateLimited", time.Hour},
+		"429 with nonsense":        {429, "-5", "", issuers.Retryable, "RateLimited", 0},
+		"503 with a date":          {503, date(time.Minute), "", issuers.Retryable, "ProviderFails", time.Minute},
+		"503 by a clock far ahead": {503, date(time.Hour + time.Minute), date(time.Hour), issuers.Retryable, "ProviderFails", time.Minute},
+		"503 with a date gone by":  {503, date(-time.Minute), "", issuers.Retryable, "ProviderFails", 0},
+		"500":                      {500, "", "", issuers.Retryable, "ProviderFails", 0},
+		"501":                      {501, "", "", issuers.Terminal, "Refused", 0},
+		"502":                      {502, "", "", issuers.Retryable, "ProviderFails", 0},
+		"504":                      {504, "", "", issuers.Retryable, "ProviderFails", 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			answer, host := answerOf(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.Header().Set("Retry-After", test.retryAfter)
+				if test.date != "" {
+					w.Header().Set("Date", test.date)
+				}
+				w.WriteHeader(test.status)
+				_, _ = w.Write([]byte(`{"error":"why"}`)) // a lost answer fails the test
+			})
+			e := answer.Failure("asking", "error")
+			if e.Class != test.class || e.Reason != test.reason || (e.After-test.after).Abs() > 3*time.Second {
+				t.Errorf("got %s %s after %s, want %s %s after %s", e.Class, e.Reason, e.After, test.class, test.reason, test.after)
+			}
+			want := "asking: host " + host + " answers why (HTTP " + name[:3] + ")"
+			if e.Error() != want {
+				t.Errorf("got %q, want %q", e, want)
+			}
+		})
+	}
+}
+
+func TestParseClaims(t *testing.T) {
+	at := time.Unix(1800000000, 0)
+	tests := map[string]struct {
+		token  string
+		ok     bool
+		exp    time.Time
+		access *[]issuers.Access
+	}{
+		"opaque":                       {"abc.def.ghi", false, time.Time{}, nil},
+		"empty":                        {"", false, time.Time{}, nil},
+		"with access":                  {encode(`{"alg":"ES256"}`, `{"exp":1800000000,"access":[{"type":"repository","name":"a","actions":["pull"]}]}`), true, at, &[]issuers.Access{{Type: "repository", Name: "a", Actions: []string{"pull"}}}},
+		"access null grants nothing":   {encode(`{"alg":"ES256"}`, `{"exp":1800000000,"access":null}`), true, at, &[]issuers.Access{}},
+		"without access, nobody knows": {encode(`{"alg":"ES256"}`, `{"exp":1800000000}`), true, at, nil},
+		"an algorithm nobody knows":    {encode(`{"alg":"XY1"}`, `{"exp":1800000000}`), true, at, nil},
+		"without end":                  {encode(`{"alg":"ES256"}`, `{}`), true, time.Time{}, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			claims, ok := issuers.ParseClaims(connector.NewSecret(test.token))
+			if ok != test.ok || !claims.Expiry().Equal(test.exp) {
+				t.Errorf("got %v, exp %s; want %v, %s", ok, claims.Expiry(), test.ok, test.exp)
+			}
+			if diff := cmp.Diff(test.access, claims.Access); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func encode(header, payload string) string {
+	b64 := base64.RawURLEncoding.EncodeToString
+	return b64([]byte(header)) + "." + b64([]byte(payload)) + "." + b64([]byte("signature"))
+}
