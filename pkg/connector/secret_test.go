@@ -31,7 +31,7 @@ func TestASecretCannotBePrinted(t *testing.T) {
 	s := connector.NewSecret(canary)
 	h := holder{s, s, &s, []connector.Secret{s}, map[string]connector.Secret{"k": s}, s}
 	var printed []string
-	for _, verb := range strings.Split("v +v #v s q x X d o b c U e f g t p T w", " ") {
+	for verb := range strings.SplitSeq("v +v #v s q x X d o b c U e f g t p T w", " ") {
 		for _, value := range []any{s, &s, h, &h, []any{s}, fmt.Errorf("e: %v", s)} {
 			printed = append(printed, fmt.Sprintf("%"+verb, value))
 		}
