@@ -39,6 +39,10 @@ func (m *mistakes) registries(spec *ConnectorSpec) []connector.Registry {
 }
 
 func (m *mistakes) address(path, written string) connector.Registry {
+	if strings.Contains(written, "@") { // nothing of it is quoted
+		m.add(path, "must not hold a user or password: write https://host or host:port")
+		return connector.Registry{}
+	}
 	scheme, rest, ok := strings.Cut(written, "://")
 	if !ok {
 		scheme, rest = "https", written
@@ -48,7 +52,7 @@ func (m *mistakes) address(path, written string) connector.Registry {
 		m.add(path, "the scheme must be https or http")
 	}
 	host, repository, _ := strings.Cut(rest, "/")
-	if repository != "" && !strings.Contains(rest, "@") {
+	if repository != "" {
 		m.add(path, "a registry is a host without a path: limit repositories by spec.scope")
 	}
 	return connector.Registry{Host: m.host(path, host), PlainHTTP: scheme == "http"}

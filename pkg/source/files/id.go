@@ -15,7 +15,7 @@ const (
 	kindServiceAccount = "ServiceAccount"
 )
 
-// apiVersions tells which apiVersion each kind that is read has.
+// apiVersion tells which one each kind that is read has.
 func apiVersion(kind string) (version string, known bool) {
 	switch kind {
 	case v1alpha1.KindConnector, v1alpha1.KindClusterConnector:

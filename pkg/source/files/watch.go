@@ -21,14 +21,19 @@ const (
 // the regular look every Options.Rescan remains.
 func (s *Source) Run(ctx context.Context) error {
 	log := klog.FromContext(ctx)
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watching %s: %w", s.dir, err)
+	var events <-chan fsnotify.Event
+	var losses <-chan error
+	watcher, unwatched := fsnotify.NewWatcher()
+	if unwatched == nil {
+		defer func() { _ = watcher.Close() }() // it only reads
+		events, losses = watcher.Events, watcher.Errors
 	}
-	defer func() { _ = watcher.Close() }() // it only reads
-
 	enter := func(dir string) error {
-		if err := watcher.Add(dir); err != nil {
+		err := unwatched
+		if err == nil {
+			err = watcher.Add(dir)
+		}
+		if err != nil {
 			return fmt.Errorf("it cannot be watched, so changes take up to %v: %w", s.rescan, err)
 		}
 		return nil
@@ -52,12 +57,12 @@ func (s *Source) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-watcher.Events:
+		case <-events:
 			if since.IsZero() {
 				since = time.Now()
 			}
 			settled.Reset(min(settleTime, time.Until(since.Add(settleMax))))
-		case err := <-watcher.Errors:
+		case err := <-losses:
 			log.V(1).Info("Events of the directory of manifests were lost; looking at everything", "directory", s.dir, "err", err)
 			settled.Reset(0)
 		case <-settled.C:

@@ -1,0 +1,16 @@
+package v1alpha1_test
+
+import (
+	"testing"
+
+	"github.com/regcred/csi-driver-regcred/internal/deptest"
+)
+
+func TestFloors(t *testing.T) {
+	deptest.Check(t,
+		deptest.Floors("pkg/connector", "pkg/issuers", "pkg/issuers/distributiontoken", "pkg/issuers/pullsecret", "pkg/issuers/secret", "pkg/apis/manifest"),
+		deptest.NoPrograms(),
+		deptest.NoCSI(),
+		deptest.Rule{Forbid: []string{"k8s.io/client-go/...", "k8s.io/apiextensions-apiserver/..."}, Reason: "only pkg/source/kube talks to the API server"},
+	)
+}
