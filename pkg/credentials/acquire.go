@@ -139,6 +139,9 @@ func (m *Manager) settle(s *shared, now time.Time, req Request) (*Lease, error) 
 }
 
 func (m *Manager) attach(s *shared, req Request) *Lease {
+	if len(s.holders) == 0 {
+		m.nudge() // only what is held is renewed, so Run may sleep for longer
+	}
 	s.holders[req.Holder] = req.Identity
 	s.latest = req.Identity
 	s.lingerTill = time.Time{}

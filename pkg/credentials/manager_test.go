@@ -108,6 +108,25 @@ func TestRenewalReachesTheHolders(t *testing.T) {
 	})
 }
 
+// The first holder comes after the flight that it waited for: the renewal must
+// not sleep until the next thing that was due before.
+func TestAShortLifeIsRenewedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.life = 12 * time.Second })
+		lease := acquire(t, n, ask("minting", "a"))
+		synctest.Wait()
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		if password(lease) != "password-2" {
+			t.Errorf("after three quarters of its life the credential is %q", password(lease))
+		}
+		if changed, _ := n.heard.counts("a"); changed != 1 {
+			t.Errorf("the holder heard %d changes, want the renewal alone", changed)
+		}
+	})
+}
+
 func TestFailedRenewalKeepsTheLastGoodOneUntilItExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t).run(t)
