@@ -14,6 +14,7 @@ import (
 
 	"github.com/distribution/reference"
 
+	"github.com/regcred/csi-driver-regcred/internal/suggest"
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/render"
 )
@@ -342,6 +343,15 @@ func repositoryProblem(repository string) string {
 	// The host keeps the first segment from being read as one.
 	if _, err := reference.WithName(fmt.Sprintf("registry.invalid/%s", strings.Join(segments, "/"))); err != nil || len(repository) > reference.RepositoryNameTotalLengthMax {
 		return "is not a repository name: write lower-case segments without host, tag or digest, for example \"team/app\" or \"team/**\""
+	}
+	return ""
+}
+
+// didYouMean ends an error about an unknown word with the known word that was
+// probably meant, or with nothing when none is near.
+func didYouMean(word string, known []string) string {
+	if meant := suggest.Closest(word, known); meant != "" {
+		return fmt.Sprintf("; did you mean %q?", meant)
 	}
 	return ""
 }

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/regcred/csi-driver-regcred/internal/suggest"
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
@@ -139,7 +140,7 @@ func (d *decoder) object(path string, n *yaml.Node, out reflect.Value) {
 // unknown notes an unknown field. A key that resembles no known one may be
 // content that slipped out of its place, and is not quoted from a Secret.
 func (d *decoder) unknown(path string, key *yaml.Node, known []string) {
-	meant := closest(key.Value, known)
+	meant := suggest.Closest(key.Value, known)
 	at := join(path, key.Value)
 	d.doubtful = append(d.doubtful, at)
 	switch {
