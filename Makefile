@@ -45,7 +45,7 @@ lint: $(TOOLS)/golangci-lint ## Lint all modules (the first time it builds the l
 
 .PHONY: unit
 unit: ## Tests of the product module, with the committed fuzz corpora
-	$(GO) test ./...
+	$(GO) test -timeout 5m ./...
 
 .PHONY: modules
 modules: ## Tests of all modules under test/
