@@ -9,6 +9,9 @@ const farApart = 64
 // Closest returns the known word that word was probably meant to be, without
 // regard to case, or "" when none is near: about one slip in three letters.
 func Closest(word string, known []string) string {
+	if len(word) > farApart {
+		return ""
+	}
 	best, least := "", max(2, len(word)/3)+1
 	for _, candidate := range known {
 		if d := distance(strings.ToLower(word), strings.ToLower(candidate)); d < least {
@@ -21,9 +24,6 @@ func Closest(word string, known []string) string {
 // distance counts the insertions, deletions, replacements and swaps of
 // neighbours that turn a into b (optimal string alignment).
 func distance(a, b string) int {
-	if len(a) > farApart || len(b) > farApart {
-		return farApart
-	}
 	beforeLast := make([]int, len(b)+1)
 	last := make([]int, len(b)+1)
 	for j := range last {
