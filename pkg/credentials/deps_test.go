@@ -8,7 +8,7 @@ import (
 
 func TestFloors(t *testing.T) {
 	deptest.Check(t,
-		deptest.Floors("pkg/connector", "pkg/issuers", "pkg/audit", "pkg/metrics", "internal/due"),
+		deptest.Floors("pkg/connector", "pkg/issuers", "pkg/audit", "pkg/metrics", "internal/..."),
 		deptest.NoAPIServer("k8s.io/klog/v2/..."),
 		deptest.NoPrograms(),
 		deptest.NoCSI(),
