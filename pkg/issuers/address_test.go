@@ -64,6 +64,7 @@ func TestCheckAddress(t *testing.T) {
 		{"loopback named, outside standalone mode", Policy{AllowedHosts: []string{"127.0.0.0/8"}}, call{"127.0.0.1", "443", "127.0.0.1"}, "host 127.0.0.1 is refused: it is a loopback address"},
 		{"no glob names loopback", Policy{AllowLoopback: true, AllowedHosts: []string{"*.corp.test"}}, call{"r.corp.test", "443", "127.0.0.1"}, "host r.corp.test is refused: it is a loopback address"},
 		{"no wide CIDR names loopback", Policy{AllowLoopback: true, AllowedHosts: []string{"0.0.0.0/0"}}, call{"r.io", "443", "127.0.0.1"}, "host r.io is refused: it is a loopback address"},
+		{"no glob names an address", Policy{AllowedHosts: []string{"*"}}, call{"fd00::1", "443", "fd00::1"}, "host [fd00::1]:443 is refused: --allowed-hosts does not name it"},
 		{"other port", Policy{AllowLoopback: true, AllowedHosts: []string{"localhost:5000"}}, call{"localhost", "5001", "127.0.0.1"}, "host localhost is refused: it is a loopback address"},
 	}
 	for _, test := range tests {
@@ -80,5 +81,16 @@ func TestCheckAddress(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+func TestTrustKey(t *testing.T) {
+	for written, want := range map[string]string{
+		"R.io": "r.io", "r.io:443": "r.io", "r.io:80": "r.io", "r.io:5000": "r.io:5000", "[::1]:5000": "[::1]:5000",
+		"registry-1.docker.io": "docker.io", "registry-1.docker.io:443": "docker.io",
+	} {
+		if got := trustKey(written); got != want {
+			t.Errorf("trustKey(%q) = %q, want %q", written, got, want)
+		}
 	}
 }

@@ -178,19 +178,13 @@ func hostOf(u *url.URL) (name, port string) {
 	return u.Hostname(), port
 }
 
-// canonicalHostOf gives the host as Connectors write it: without the scheme's
-// own port.
-func canonicalHostOf(u *url.URL) string {
-	name, port := hostOf(u)
-	if strings.Contains(name, ":") {
-		name = "[" + name + "]"
-	}
-	if port != "443" && !(u.Scheme == "http" && port == "80") {
-		name += ":" + port
-	}
-	host, err := connector.CanonicalHost(name)
+// trustKey is the name under which a host's trust is kept: as Connectors write
+// it, and the same with and without the scheme's own port.
+func trustKey(host string) string {
+	host = strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":80")
+	canonical, err := connector.CanonicalHost(host)
 	if err != nil {
-		return name
+		return host
 	}
-	return host
+	return canonical
 }

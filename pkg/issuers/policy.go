@@ -145,20 +145,11 @@ func (d destination) namesHost(name, port string) bool {
 		return false
 	}
 	if !d.prefix.IsValid() {
-		return d.name.MatchesHost(canonicalName(name))
+		host, err := connector.CanonicalHost(strings.TrimSuffix(name, "."))
+		return err == nil && d.name.MatchesHost(host)
 	}
 	addr, err := netip.ParseAddr(name)
 	return err == nil && d.prefix.Contains(addr.Unmap().WithZone(""))
-}
-
-// canonicalName folds a name as CanonicalHost does; what is no host name
-// matches nothing.
-func canonicalName(name string) string {
-	host, err := connector.CanonicalHost(strings.TrimSuffix(name, "."))
-	if err != nil {
-		return ""
-	}
-	return host
 }
 
 // namesLoopback reports whether the item can mean nothing but one named host

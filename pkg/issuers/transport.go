@@ -48,7 +48,7 @@ func (g *Guard) newTransport(o ClientOptions) (*transport, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.paths[r.Host] = g.newPath(config)
+		t.paths[trustKey(r.Host)] = g.newPath(config)
 		t.plainHTTP = t.plainHTTP || r.PlainHTTP
 	}
 	return t, nil
@@ -128,7 +128,7 @@ func (t *transport) route(u *url.URL) (*http.Transport, error) {
 	if err := t.guard.checkBinding(t.audiences, name, port); err != nil {
 		return nil, err
 	}
-	p, ok := t.paths[canonicalHostOf(u)]
+	p, ok := t.paths[trustKey(u.Host)]
 	if !ok {
 		p = t.paths[""]
 	}
