@@ -35,8 +35,7 @@ func asStatus(err error) error {
 // codeOf asks the issuer's class first: its cause may be any sentinel, but
 // what to do about it the class says.
 func codeOf(err error) codes.Code {
-	var failure *issuers.Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*issuers.Error](err); ok {
 		return codeOfClass(failure.Class)
 	}
 	// An error may wrap several; the first of the list decides. A cause such
