@@ -22,7 +22,7 @@ const requestVerbosity = 5
 func logCalls(base klog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		if logger := base.V(requestVerbosity); logger.Enabled() {
-			logger.WithValues(about(req)...).Info("gRPC call", keyMethod, info.FullMethod, keyRequest, sanitized(req))
+			logger.WithValues(about(req)...).Info("gRPC call", append([]any{keyMethod, info.FullMethod}, sanitized(req)...)...)
 		}
 		res, err := handler(klog.NewContext(ctx, base), req)
 		if err = asStatus(err); err != nil {
@@ -62,12 +62,12 @@ type publishSummary struct {
 	Attributes     []string `json:"attributes"` // names
 }
 
-// sanitized tells of a request what a log may hold.
-func sanitized(req any) any {
+// sanitized gives what a log may hold of a request, as key and value.
+func sanitized(req any) []any {
 	switch r := req.(type) {
 	case *csi.NodePublishVolumeRequest:
 		volumeContext := r.GetVolumeContext()
-		return publishSummary{
+		return []any{keyRequest, publishSummary{
 			Target:         r.GetTargetPath(),
 			ReadOnly:       r.GetReadonly(),
 			AccessMode:     r.GetVolumeCapability().GetAccessMode().GetMode().String(),
@@ -76,11 +76,11 @@ func sanitized(req any) any {
 			PodUID:         volumeContext[ctxPodUID],
 			ServiceAccount: volumeContext[ctxServiceAccount],
 			Attributes:     slices.Sorted(maps.Keys(podAttributes(volumeContext))),
-		}
+		}}
 	case *csi.NodeUnpublishVolumeRequest:
-		return r.GetTargetPath()
+		return []any{keyTarget, r.GetTargetPath()}
 	case *csi.NodeGetVolumeStatsRequest:
-		return r.GetVolumePath()
+		return []any{keyTarget, r.GetVolumePath()}
 	default:
 		return nil
 	}

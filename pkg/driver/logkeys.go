@@ -9,6 +9,7 @@ const (
 	keyPod      = "pod"
 	keyRequest  = "request"
 	keySocket   = "socket"
+	keyTarget   = "target"
 	keyUID      = "uid"
 	keyVolumeID = "volumeID"
 )
