@@ -80,8 +80,7 @@ func newError(class Class, after time.Duration, reason, format string, args []an
 
 // ClassOf tells how to treat err; what is not an *Error is Retryable.
 func ClassOf(err error) Class {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Class
 	}
 	return Retryable

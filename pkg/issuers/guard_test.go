@@ -188,8 +188,10 @@ func TestDestinations(t *testing.T) {
 		"plain HTTP that nobody declared": {loopbackAllowed, issuers.ClientOptions{}, "http://127.0.0.1:" + port, "host 127.0.0.1:" + port + " is refused over plain HTTP: no registry of the Connector is declared with http:// or plainHTTP"},
 		"a user in the address":           {loopbackAllowed, plain, "http://u:p@127.0.0.1:" + port, "address of host 127.0.0.1:" + port + " is refused: it holds a user name"},
 		"audiences bound":                 {audiences("127.0.0.1:" + port), bound, "http://127.0.0.1:" + port, ""},
-		"one audience not bound": {audiences("sts.example.com"), bound, "http://127.0.0.1:" + port,
-			`host 127.0.0.1:` + port + ` is not bound to audience "b": add --audience b=127.0.0.1 to the driver (chart value tokenAudiences) if its tokens may go there`},
+		"one audience not bound": {
+			audiences("sts.example.com"), bound, "http://127.0.0.1:" + port,
+			`host 127.0.0.1:` + port + ` is not bound to audience "b": add --audience b=127.0.0.1 to the driver (chart value tokenAudiences) if its tokens may go there`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -227,13 +229,18 @@ func TestProxy(t *testing.T) {
 			return
 		}
 		defer func() { _ = upstream.Close() }()
-		w.WriteHeader(http.StatusOK)
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		defer func() { _ = conn.Close() }()
+		// The client speaks first only after this answer, so nothing of it is
+		// lost in the server's buffer.
+		if _, err := io.WriteString(conn, "HTTP/1.1 200 Connected\r\n\r\n"); err != nil {
+			t.Error(err)
+			return
+		}
 		go func() { _, _ = io.Copy(upstream, conn) }() // ends with the connections
 		_, _ = io.Copy(conn, upstream)
 	}))

@@ -73,8 +73,10 @@ func TestCheckAudiences(t *testing.T) {
 		"bound":   {[]string{"sts"}, ""},
 		"empty":   {[]string{""}, "the empty audience is refused: name the audience that the provider expects"},
 		"unbound": {[]string{"quay"}, `audience "quay" is bound to no host: add --audience quay=HOST to the driver (chart value tokenAudiences)`},
-		"refused, though bound": {[]string{"api"},
-			`audience "api" is the API server's: a token for it opens the cluster and is never sent anywhere; choose another audience at the provider`},
+		"refused, though bound": {
+			[]string{"api"},
+			`audience "api" is the API server's: a token for it opens the cluster and is never sent anywhere; choose another audience at the provider`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

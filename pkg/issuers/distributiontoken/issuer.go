@@ -82,15 +82,15 @@ func (i *issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Cre
 	return result.credential(i.config.Output)
 }
 
-// notHere marks a declared registry that this login is not for. It only counts
+// errNotHere marks a declared registry that this login is not for. It only counts
 // when no other registry takes the login.
-var notHere = errors.New("registry skipped") //nolint:errname,revive,staticcheck // a marker
+var errNotHere = errors.New("registry skipped")
 
-func skipped(err error) bool { return errors.Is(err, notHere) }
+func skipped(err error) bool { return errors.Is(err, errNotHere) }
 
 func skipBecause(reason, format string, args ...any) error {
 	e := issuers.Terminate(reason, format, args...)
-	e.Err = notHere
+	e.Err = errNotHere
 	return e
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -108,9 +109,7 @@ func TestConformance(t *testing.T) {
 		issuertest.Expiry:       "the provider states no end",
 		issuertest.ScopeReduced: "a login is not bound to repositories",
 	}
-	for part, reason := range static {
-		lasting[part] = reason
-	}
+	maps.Copy(lasting, static)
 	t.Run("registryToken", func(t *testing.T) {
 		issuertest.Run(t, issuertest.Harness{
 			Definition: distributiontoken.Definition(), NotApplicable: static,
@@ -244,62 +243,114 @@ func TestRefusals(t *testing.T) {
 		class  issuers.Class
 		want   string // HOST stands for the registry
 	}{
-		"wrong password": {registryToken, func(b *bench) { b.password = "changed" }, issuers.Terminal,
-			`getting a token for registry HOST as the user of Secret "login": host HOST answers UNAUTHORIZED: incorrect username or password (HTTP 401)`},
-		"wrong refresh token": {registryToken, func(b *bench) { b.dockerConfig(`{"identitytoken":"old"}`) }, issuers.Terminal,
-			`getting a token for registry HOST as the user of Secret "login": host HOST answers invalid_grant (HTTP 400)`},
-		"unknown service": {registryToken, func(b *bench) { b.challenge = `Bearer realm="` + b.realm + `",service="other"` }, issuers.Terminal,
-			`getting a token for registry HOST as the user of Secret "login": host HOST answers INVALID: unknown service (HTTP 400)`},
-		"refresh tokens not taken": {registryToken, func(b *bench) { b.noPOST = true; b.dockerConfig(`{"identitytoken":"x"}`) }, issuers.Terminal,
-			`the token server of HOST takes no refresh tokens: give Secret "login" a user name and password for it`},
-		"refresh tokens not given": {identityToken, func(b *bench) { b.noPOST, b.noRefresh = true, true }, issuers.Terminal,
-			`the token server of HOST gives no refresh tokens: use output registryToken or basic`},
-		"no token server": {registryToken, func(b *bench) { b.realm = b.server.URL + "/gone" }, issuers.Terminal,
-			`registry HOST names a token server that does not exist: check the realm in the registry's configuration`},
-		"Basic challenge": {registryToken, func(b *bench) { b.challenge = `Basic realm="registry"` }, issuers.Terminal,
-			`registry HOST asks for a user name and password, not for tokens: use issuer secret instead of distributionToken`},
-		"no challenge": {registryToken, func(b *bench) { b.v2Status = http.StatusOK }, issuers.Terminal,
-			`host HOST answers /v2/ without asking for a login: pods need no credential for it`},
-		"no registry": {registryToken, func(b *bench) { b.v2Status = http.StatusNotFound }, issuers.Terminal,
-			`host HOST does not know /v2/, so it is no registry: check spec.address`},
-		"401 without a challenge": {registryToken, func(b *bench) { b.challenge = "Negotiate" }, issuers.Terminal,
-			`registry HOST answers 401 without a Bearer challenge: its token authentication is not set up`},
-		"malformed challenge": {registryToken, func(b *bench) { b.challenge = `Bearer realm="x` }, issuers.Terminal,
-			`registry HOST: invalid: WWW-Authenticate header: a parameter has no complete value`},
-		"http realm of an https registry": {registryToken, func(b *bench) { b.realm = "http://auth.example.com/token" }, issuers.Terminal,
-			`registry HOST uses https and sends logins to a token server without it (http://auth.example.com): set an https realm in the registry's configuration`},
-		"realm without host": {registryToken, func(b *bench) { b.realm = "/token" }, issuers.Terminal,
-			`registry HOST names no valid token server: its Bearer challenge needs realm="https://HOST/PATH"`},
-		"realm at the metadata service": {registryToken, func(b *bench) { b.realm = "https://169.254.169.254/token" }, issuers.Terminal,
-			`host 169.254.169.254 is refused: it is a link-local or metadata address`},
-		"short life": {registryToken, func(b *bench) { b.life = time.Minute }, issuers.Terminal,
-			`the token server of HOST lets tokens live 1m0s, shorter than minimumLife 2m0s: raise the token's expiration in the token server's settings, or lower spec.issuer.distributionToken.minimumLife`},
-		"ended token": {registryToken, func(b *bench) { b.shape = func(a map[string]any) { a["issued_at"] = "2020-01-01T00:00:00Z" } }, issuers.Retryable,
-			`the token server of HOST gives a token that ended at 2020-01-01T00:05:00Z: compare its clock with this node's`},
-		"no token": {registryToken, func(b *bench) { b.shape = func(a map[string]any) { delete(a, "token") } }, issuers.Terminal,
-			`the token server of HOST answers without a token`},
-		"less than asked for": {registryToken, func(b *bench) { b.scene.Reduce() }, issuers.Denied,
-			`the user of Secret "login" is granted less at HOST than asked for: no push on team/base; grant it there, ask for less (spec.scope, volume attributes repositories and actions), or set spec.scopeEnforcement: BestEffort to take what is left`},
-		"nothing, even with BestEffort": {registryToken, func(b *bench) { b.rights = nil; b.scene.Connector.ScopeEnforcement = connector.BestEffort }, issuers.Denied,
-			`the user of Secret "login" is granted less at HOST than asked for: no pull on team/app, no push on team/app, no pull on team/base, no push on team/base; grant it there, ask for less (spec.scope, volume attributes repositories and actions), or set spec.scopeEnforcement: BestEffort to take what is left`},
-		"no repositories": {registryToken, func(b *bench) { b.scene.Scope.Repositories = nil }, issuers.Terminal,
-			`output registryToken is bound to repositories: name them in spec.scope.repositories or in the volume attribute repositories`},
-		"pattern": {registryToken, func(b *bench) { b.scene.Scope.Repositories = []string{"team/**"} }, issuers.Terminal,
-			`output registryToken needs plain repository names and "team/**" is a pattern: name them in spec.scope.repositories or in the volume attribute repositories`},
-		"injected scope": {registryToken, func(b *bench) { b.scene.Scope.Repositories = []string{"a:pull repository:b"} }, issuers.Terminal,
-			`"a:pull repository:b" is no repository name: write, for example, team/app without host and tag`},
-		"no registry declared": {registryToken, func(b *bench) { b.scene.Connector.Registries = nil }, issuers.Terminal,
-			`there is no registry to log in to: add spec.address (or spec.registries) to the Connector`},
-		"no Secret": {registryToken, func(b *bench) { b.scene.Objects = nil }, issuers.Retryable,
-			`Secret "login" does not exist in the Connector's namespace`},
+		"wrong password": {
+			registryToken, func(b *bench) { b.password = "changed" }, issuers.Terminal,
+			`getting a token for registry HOST as the user of Secret "login": host HOST answers UNAUTHORIZED: incorrect username or password (HTTP 401)`,
+		},
+		"wrong refresh token": {
+			registryToken, func(b *bench) { b.dockerConfig(`{"identitytoken":"old"}`) }, issuers.Terminal,
+			`getting a token for registry HOST as the user of Secret "login": host HOST answers invalid_grant (HTTP 400)`,
+		},
+		"unknown service": {
+			registryToken, func(b *bench) { b.challenge = `Bearer realm="` + b.realm + `",service="other"` }, issuers.Terminal,
+			`getting a token for registry HOST as the user of Secret "login": host HOST answers INVALID: unknown service (HTTP 400)`,
+		},
+		"refresh tokens not taken": {
+			registryToken, func(b *bench) { b.noPOST = true; b.dockerConfig(`{"identitytoken":"x"}`) }, issuers.Terminal,
+			`the token server of HOST takes no refresh tokens: give Secret "login" a user name and password for it`,
+		},
+		"refresh tokens not given": {
+			identityToken, func(b *bench) { b.noPOST, b.noRefresh = true, true }, issuers.Terminal,
+			`the token server of HOST gives no refresh tokens: use output registryToken or basic`,
+		},
+		"no token server": {
+			registryToken, func(b *bench) { b.realm = b.server.URL + "/gone" }, issuers.Terminal,
+			`registry HOST names a token server that does not exist: check the realm in the registry's configuration`,
+		},
+		"Basic challenge": {
+			registryToken, func(b *bench) { b.challenge = `Basic realm="registry"` }, issuers.Terminal,
+			`registry HOST asks for a user name and password, not for tokens: use issuer secret instead of distributionToken`,
+		},
+		"no challenge": {
+			registryToken, func(b *bench) { b.v2Status = http.StatusOK }, issuers.Terminal,
+			`host HOST answers /v2/ without asking for a login: pods need no credential for it`,
+		},
+		"no registry": {
+			registryToken, func(b *bench) { b.v2Status = http.StatusNotFound }, issuers.Terminal,
+			`host HOST does not know /v2/, so it is no registry: check spec.address`,
+		},
+		"401 without a challenge": {
+			registryToken, func(b *bench) { b.challenge = "Negotiate" }, issuers.Terminal,
+			`registry HOST answers 401 without a Bearer challenge: its token authentication is not set up`,
+		},
+		"malformed challenge": {
+			registryToken, func(b *bench) { b.challenge = `Bearer realm="x` }, issuers.Terminal,
+			`registry HOST: invalid: WWW-Authenticate header: a parameter has no complete value`,
+		},
+		"http realm of an https registry": {
+			registryToken, func(b *bench) { b.realm = "http://auth.example.com/token" }, issuers.Terminal,
+			`registry HOST uses https and sends logins to a token server without it (http://auth.example.com): set an https realm in the registry's configuration`,
+		},
+		"realm without host": {
+			registryToken, func(b *bench) { b.realm = "/token" }, issuers.Terminal,
+			`registry HOST names no valid token server: its Bearer challenge needs realm="https://HOST/PATH"`,
+		},
+		"realm at the metadata service": {
+			registryToken, func(b *bench) { b.realm = "https://169.254.169.254/token" }, issuers.Terminal,
+			`host 169.254.169.254 is refused: it is a link-local or metadata address`,
+		},
+		"short life": {
+			registryToken, func(b *bench) { b.life = time.Minute }, issuers.Terminal,
+			`the token server of HOST lets tokens live 1m0s, shorter than minimumLife 2m0s: raise the token's expiration in the token server's settings, or lower spec.issuer.distributionToken.minimumLife`,
+		},
+		"ended token": {
+			registryToken, func(b *bench) { b.shape = func(a map[string]any) { a["issued_at"] = "2020-01-01T00:00:00Z" } }, issuers.Retryable,
+			`the token server of HOST gives a token that ended at 2020-01-01T00:05:00Z: compare its clock with this node's`,
+		},
+		"no token": {
+			registryToken, func(b *bench) { b.shape = func(a map[string]any) { delete(a, "token") } }, issuers.Terminal,
+			`the token server of HOST answers without a token`,
+		},
+		"less than asked for": {
+			registryToken, func(b *bench) { b.scene.Reduce() }, issuers.Denied,
+			`the user of Secret "login" is granted less at HOST than asked for: no push on team/base; grant it there, ask for less (spec.scope, volume attributes repositories and actions), or set spec.scopeEnforcement: BestEffort to take what is left`,
+		},
+		"nothing, even with BestEffort": {
+			registryToken, func(b *bench) { b.rights = nil; b.scene.Connector.ScopeEnforcement = connector.BestEffort }, issuers.Denied,
+			`the user of Secret "login" is granted less at HOST than asked for: no pull on team/app, no push on team/app, no pull on team/base, no push on team/base; grant it there, ask for less (spec.scope, volume attributes repositories and actions), or set spec.scopeEnforcement: BestEffort to take what is left`,
+		},
+		"no repositories": {
+			registryToken, func(b *bench) { b.scene.Scope.Repositories = nil }, issuers.Terminal,
+			`output registryToken is bound to repositories: name them in spec.scope.repositories or in the volume attribute repositories`,
+		},
+		"pattern": {
+			registryToken, func(b *bench) { b.scene.Scope.Repositories = []string{"team/**"} }, issuers.Terminal,
+			`output registryToken needs plain repository names and "team/**" is a pattern: name them in spec.scope.repositories or in the volume attribute repositories`,
+		},
+		"injected scope": {
+			registryToken, func(b *bench) { b.scene.Scope.Repositories = []string{"a:pull repository:b"} }, issuers.Terminal,
+			`"a:pull repository:b" is no repository name: write, for example, team/app without host and tag`,
+		},
+		"no registry declared": {
+			registryToken, func(b *bench) { b.scene.Connector.Registries = nil }, issuers.Terminal,
+			`there is no registry to log in to: add spec.address (or spec.registries) to the Connector`,
+		},
+		"no Secret": {
+			registryToken, func(b *bench) { b.scene.Objects = nil }, issuers.Retryable,
+			`Secret "login" does not exist in the Connector's namespace`,
+		},
 		"no login for the host": {registryToken, func(b *bench) {
 			b.dockerConfig(`{}`)
 			b.scene.Objects[0].Data[".dockerconfigjson"] = connector.NewSecret(`{"auths":{"other.example.com":{"username":"u","password":"p"}}}`)
 		}, issuers.Terminal, `Secret "login" holds no login for host HOST`},
-		"ready-made token": {registryToken, func(b *bench) { b.dockerConfig(`{"registrytoken":"t"}`) }, issuers.Terminal,
-			`Secret "login" holds a ready-made registry token for host HOST, which cannot log in: use issuer secret to hand it out`},
-		"basic without password": {basic, func(b *bench) { b.dockerConfig(`{"identitytoken":"` + b.refresh + `"}`) }, issuers.Terminal,
-			`Secret "login" holds an identity token for host HOST and no password: use output identityToken`},
+		"ready-made token": {
+			registryToken, func(b *bench) { b.dockerConfig(`{"registrytoken":"t"}`) }, issuers.Terminal,
+			`Secret "login" holds a ready-made registry token for host HOST, which cannot log in: use issuer secret to hand it out`,
+		},
+		"basic without password": {
+			basic, func(b *bench) { b.dockerConfig(`{"identitytoken":"` + b.refresh + `"}`) }, issuers.Terminal,
+			`Secret "login" holds an identity token for host HOST and no password: use output identityToken`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -336,34 +387,50 @@ func TestLifeAndScope(t *testing.T) {
 		granted  connector.Scope
 		warnings []string
 	}{
-		"expires_in counts": {registryToken, func(b *bench) { b.life = 10 * time.Minute }, 10 * time.Minute,
-			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}}, nil},
-		"else exp": {registryToken, func(b *bench) { b.shape = func(a map[string]any) { delete(a, "expires_in") } }, 5 * time.Minute,
-			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}}, nil},
-		"else 60 seconds": {`{"output":"registryToken","secretRef":{"name":"login"},"minimumLife":"30s"}`, func(b *bench) {
-			opaque(b.fake)
-			b.shape = func(a map[string]any) { delete(a, "expires_in"); delete(a, "issued_at") }
-		}, time.Minute, connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
-			[]string{"the token of HOST is opaque: what it grants could not be compared with the scope asked for"}},
+		"expires_in counts": {
+			registryToken, func(b *bench) { b.life = 10 * time.Minute }, 10 * time.Minute,
+			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
+			nil,
+		},
+		"else exp": {
+			registryToken, func(b *bench) { b.shape = func(a map[string]any) { delete(a, "expires_in") } }, 5 * time.Minute,
+			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
+			nil,
+		},
+		"else 60 seconds": {
+			`{"output":"registryToken","secretRef":{"name":"login"},"minimumLife":"30s"}`, func(b *bench) {
+				opaque(b.fake)
+				b.shape = func(a map[string]any) { delete(a, "expires_in"); delete(a, "issued_at") }
+			}, time.Minute,
+			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
+			[]string{"the token of HOST is opaque: what it grants could not be compared with the scope asked for"},
+		},
 		"an opaque token with the answer's scope": {registryToken, func(b *bench) {
 			opaque(b.fake)
 			b.noGET = true
 		}, 5 * time.Minute, connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}}, nil},
-		"a clock ahead": {registryToken, func(b *bench) { b.ahead = 10 * time.Minute }, 5 * time.Minute,
+		"a clock ahead": {
+			registryToken, func(b *bench) { b.ahead = 10 * time.Minute }, 5 * time.Minute,
 			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
-			[]string{"the clocks of HOST's token server and of this node differ by about 10m0s; the schedule allows for it"}},
-		"a clock behind": {registryToken, func(b *bench) { b.ahead = -10 * time.Minute }, 5 * time.Minute,
+			[]string{"the clocks of HOST's token server and of this node differ by about 10m0s; the schedule allows for it"},
+		},
+		"a clock behind": {
+			registryToken, func(b *bench) { b.ahead = -10 * time.Minute }, 5 * time.Minute,
 			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
-			[]string{"the clocks of HOST's token server and of this node differ by about 10m0s; the schedule allows for it"}},
+			[]string{"the clocks of HOST's token server and of this node differ by about 10m0s; the schedule allows for it"},
+		},
 		"no actions named: what a reader can get": {registryToken, func(b *bench) {
 			b.scene.Scope = connector.Scope{Repositories: []string{"team/base"}}
 			b.rights = map[string][]string{"team/base": {"pull"}}
 		}, 5 * time.Minute, connector.Scope{Repositories: []string{"team/base"}, Actions: []connector.Action{"pull"}}, nil},
-		"BestEffort": {registryToken, func(b *bench) {
-			b.scene.Reduce()
-			b.scene.Connector.ScopeEnforcement = connector.BestEffort
-		}, 5 * time.Minute, connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull"}},
-			[]string{`ScopeReduced: the user of Secret "login" is granted less at HOST than asked for: no push on team/base`}},
+		"BestEffort": {
+			registryToken, func(b *bench) {
+				b.scene.Reduce()
+				b.scene.Connector.ScopeEnforcement = connector.BestEffort
+			}, 5 * time.Minute,
+			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull"}},
+			[]string{`ScopeReduced: the user of Secret "login" is granted less at HOST than asked for: no push on team/base`},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -423,8 +490,10 @@ func TestValidate(t *testing.T) {
 		"nothing":         {`{}`, "output: is required: write registryToken, or basic or identityToken together with spec.allowLongLived: true"},
 		"unknown output":  {`{"output":"token"}`, `output: "token" is not registryToken, basic or identityToken`},
 		"basic, no login": {`{"output":"basic"}`, "secretRef: is required for output basic: there is no login to hand out without it"},
-		"everything": {`{"output":"basic","secretRef":{"name":"A"},"minimumLife":"1m","clientID":"a b"}`,
-			"minimumLife: has a meaning for output registryToken only: leave it out\nsecretRef.name: \"A\" is not the name of a Secret\nclientID: write up to 128 printable ASCII characters without spaces"},
+		"everything": {
+			`{"output":"basic","secretRef":{"name":"A"},"minimumLife":"1m","clientID":"a b"}`,
+			"minimumLife: has a meaning for output registryToken only: leave it out\nsecretRef.name: \"A\" is not the name of a Secret\nclientID: write up to 128 printable ASCII characters without spaces",
+		},
 		"unknown field": {`{"output":"registryToken","ttl":"1m"}`, `invalid: issuer distributionToken: json: unknown field "ttl"`},
 	}
 	for name, test := range tests {

@@ -3,6 +3,7 @@ package issuertest
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -125,7 +126,7 @@ func rateLimited(t *testing.T, s *stage) {
 		http.Error(w, "slow down", http.StatusTooManyRequests)
 	}, func(t *testing.T, err error) {
 		t.Helper()
-		if e := s.bad(t, err, issuers.Retryable); e.After != wait {
+		if e := s.failure(t, err, issuers.Retryable); e.After != wait {
 			t.Errorf("After is %s, the provider says %s", e.After, wait)
 		}
 	})
@@ -137,7 +138,7 @@ func serverError(t *testing.T, s *stage) {
 		http.Error(w, inside, http.StatusInternalServerError)
 	}, func(t *testing.T, err error) {
 		t.Helper()
-		if e := s.bad(t, err, issuers.Retryable); strings.Contains(e.Error(), inside) {
+		if e := s.failure(t, err, issuers.Retryable); strings.Contains(e.Error(), inside) {
 			t.Errorf("the error quotes what is not the documented error shape: %s", e)
 		}
 	})
@@ -148,9 +149,7 @@ func longBody(t *testing.T, s *stage) {
 	everyRequest(t, s, func(w http.ResponseWriter, r *http.Request, right http.Handler) {
 		answer := httptest.NewRecorder()
 		right.ServeHTTP(answer, r)
-		for name, values := range answer.Header() {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
 		_, _ = w.Write(answer.Body.Bytes()) // the client may hang up
 		_, _ = w.Write([]byte(strings.Repeat(" ", 2<<20)))
@@ -168,9 +167,7 @@ func slowBody(t *testing.T, s *stage) {
 		s.Server.FailAt(i, func(w http.ResponseWriter, r *http.Request, right http.Handler) {
 			answer := httptest.NewRecorder()
 			right.ServeHTTP(answer, r)
-			for name, values := range answer.Header() {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), answer.Header())
 			w.Header().Set("Content-Length", "1000000")
 			w.WriteHeader(answer.Code)
 			_ = http.NewResponseController(w).Flush() // an error shows in the test's end

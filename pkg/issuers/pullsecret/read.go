@@ -13,7 +13,7 @@ const (
 	TypeDockerConfigJSON  = "kubernetes.io/dockerconfigjson"
 	TypeDockerConfig      = "kubernetes.io/dockercfg"
 	TypeBasicAuth         = "kubernetes.io/basic-auth"
-	TypeDistributionToken = "cpaas.io/distribution-registry-token" //nolint:gosec // the name of a type
+	TypeDistributionToken = "cpaas.io/distribution-registry-token"
 	TypeOpaque            = "Opaque"
 )
 

@@ -117,25 +117,60 @@ func TestIssue(t *testing.T) {
 		want      []want
 		warnings  []string
 	}{
-		"docker config": {conn(`{"name":"a"}`), []*connector.Object{dockerConfig("a", `{"https://index.docker.io/v1/":{"username":"u","password":"p"},"r.io/team":{"identitytoken":"i"},"z.io":{"registrytoken":"t"}}`)},
-			[]want{{"docker.io", "u", "p", "", ""}, {"r.io/team", "", "", "i", ""}, {"z.io", "", "", "", "t"}}, nil},
-		"its hosts stay, whatever the Connector declares": {conn(`{"name":"a"}`, "other.io"), []*connector.Object{dockerConfig("a", login("r.io", "p"))},
-			[]want{{"r.io", "robot", "p", "", ""}}, nil},
-		"dockercfg": {conn(`{"name":"a"}`), []*connector.Object{object("a", "kubernetes.io/dockercfg", map[string]string{".dockercfg": login("r.io", "p")})},
-			[]want{{"r.io", "robot", "p", "", ""}}, nil},
-		"basic-auth for every declared host": {conn(`{"name":"a"}`, "a.io", "b.io:5000"), []*connector.Object{object("a", "kubernetes.io/basic-auth", userAndPassword)},
-			[]want{{"a.io", "u", "p", "", ""}, {"b.io:5000", "u", "p", "", ""}}, nil},
-		"distribution-registry-token": {conn(`{"name":"a"}`, "a.io"), []*connector.Object{object("a", "cpaas.io/distribution-registry-token", userAndPassword)},
-			[]want{{"a.io", "u", "p", "", ""}}, nil},
-		"labelled Opaque": {conn(`{"name":"a"}`, "a.io"), []*connector.Object{labelled(object("a", "Opaque", userAndPassword))},
-			[]want{{"a.io", "u", "p", "", ""}}, nil},
-		"labelled Opaque with a docker config": {conn(`{"name":"a"}`), []*connector.Object{labelled(object("a", "Opaque", map[string]string{".dockerconfigjson": `{"auths":` + login("r.io", "p") + `}`}))},
-			[]want{{"r.io", "robot", "p", "", ""}}, nil},
-		"merged, the first name wins": {conn(byLabel), []*connector.Object{dockerConfig("b", login("r.io", "second")), dockerConfig("a", login("r.io", "first")), dockerConfig("c", login("s.io", "third"))},
+		"docker config": {
+			conn(`{"name":"a"}`),
+			[]*connector.Object{dockerConfig("a", `{"https://index.docker.io/v1/":{"username":"u","password":"p"},"r.io/team":{"identitytoken":"i"},"z.io":{"registrytoken":"t"}}`)},
+			[]want{{"docker.io", "u", "p", "", ""}, {"r.io/team", "", "", "i", ""}, {"z.io", "", "", "", "t"}},
+			nil,
+		},
+		"its hosts stay, whatever the Connector declares": {
+			conn(`{"name":"a"}`, "other.io"),
+			[]*connector.Object{dockerConfig("a", login("r.io", "p"))},
+			[]want{{"r.io", "robot", "p", "", ""}},
+			nil,
+		},
+		"dockercfg": {
+			conn(`{"name":"a"}`),
+			[]*connector.Object{object("a", "kubernetes.io/dockercfg", map[string]string{".dockercfg": login("r.io", "p")})},
+			[]want{{"r.io", "robot", "p", "", ""}},
+			nil,
+		},
+		"basic-auth for every declared host": {
+			conn(`{"name":"a"}`, "a.io", "b.io:5000"),
+			[]*connector.Object{object("a", "kubernetes.io/basic-auth", userAndPassword)},
+			[]want{{"a.io", "u", "p", "", ""}, {"b.io:5000", "u", "p", "", ""}},
+			nil,
+		},
+		"distribution-registry-token": {
+			conn(`{"name":"a"}`, "a.io"),
+			[]*connector.Object{object("a", "cpaas.io/distribution-registry-token", userAndPassword)},
+			[]want{{"a.io", "u", "p", "", ""}},
+			nil,
+		},
+		"labelled Opaque": {
+			conn(`{"name":"a"}`, "a.io"),
+			[]*connector.Object{labelled(object("a", "Opaque", userAndPassword))},
+			[]want{{"a.io", "u", "p", "", ""}},
+			nil,
+		},
+		"labelled Opaque with a docker config": {
+			conn(`{"name":"a"}`),
+			[]*connector.Object{labelled(object("a", "Opaque", map[string]string{".dockerconfigjson": `{"auths":` + login("r.io", "p") + `}`}))},
+			[]want{{"r.io", "robot", "p", "", ""}},
+			nil,
+		},
+		"merged, the first name wins": {
+			conn(byLabel),
+			[]*connector.Object{dockerConfig("b", login("r.io", "second")), dockerConfig("a", login("r.io", "first")), dockerConfig("c", login("s.io", "third"))},
 			[]want{{"r.io", "robot", "first", "", ""}, {"s.io", "robot", "third", "", ""}},
-			[]string{`Ambiguous: Secrets "a" and "b" hold different logins for r.io; the one of "a" is used`}},
-		"equal logins are no conflict": {conn(byLabel), []*connector.Object{dockerConfig("a", login("r.io", "p")), dockerConfig("b", login("r.io", "p"))},
-			[]want{{"r.io", "robot", "p", "", ""}}, nil},
+			[]string{`Ambiguous: Secrets "a" and "b" hold different logins for r.io; the one of "a" is used`},
+		},
+		"equal logins are no conflict": {
+			conn(byLabel),
+			[]*connector.Object{dockerConfig("a", login("r.io", "p")), dockerConfig("b", login("r.io", "p"))},
+			[]want{{"r.io", "robot", "p", "", ""}},
+			nil,
+		},
 		"helpers and headers are dropped": {conn(`{"name":"a"}`), []*connector.Object{object("a", "kubernetes.io/dockerconfigjson", map[string]string{
 			".dockerconfigjson": `{"auths":{"r.io":{"username":"u","password":"p"},"e.io":{}},"credsStore":"osxkeychain","credHelpers":{"x":"y"},"HttpHeaders":{"A":"b"}}`,
 		})}, []want{{"r.io", "u", "p", "", ""}}, []string{
@@ -144,8 +179,12 @@ func TestIssue(t *testing.T) {
 			`Secret "a": credsStore is left out: a pod has neither the helper nor a use for it`,
 			`Secret "a": host "e.io" has an empty login and is left out`,
 		}},
-		"two spellings of one host": {conn(`{"name":"a"}`), []*connector.Object{dockerConfig("a", `{"docker.io":{"username":"u","password":"1"},"index.docker.io":{"username":"u","password":"2"}}`)},
-			[]want{{"docker.io", "u", "1", "", ""}}, []string{`Secret "a": Ambiguous: "docker.io" and "index.docker.io" mean the same host with different logins; the first is used`}},
+		"two spellings of one host": {
+			conn(`{"name":"a"}`),
+			[]*connector.Object{dockerConfig("a", `{"docker.io":{"username":"u","password":"1"},"index.docker.io":{"username":"u","password":"2"}}`)},
+			[]want{{"docker.io", "u", "1", "", ""}},
+			[]string{`Secret "a": Ambiguous: "docker.io" and "index.docker.io" mean the same host with different logins; the first is used`},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -176,36 +215,66 @@ func TestRefusals(t *testing.T) {
 		reason    string
 		want      string
 	}{
-		"no such Secret": {conn(`{"name":"a"}`), nil, issuers.Retryable, "SecretNotFound",
-			`Secret "a" does not exist in the Connector's namespace`},
-		"nothing selected": {conn(`{"selector":{"matchLabels":{"x":"y"}}}`), nil, issuers.Retryable, "SecretNotFound",
-			`not found: no Secret in the Connector's namespace matches selector`},
-		"other type": {conn(`{"name":"a"}`), one(object("a", "kubernetes.io/tls", nil)), issuers.Terminal, "SecretTypeUnsupported",
-			`Secret "a" is of type "kubernetes.io/tls": use kubernetes.io/dockerconfigjson, kubernetes.io/dockercfg, kubernetes.io/basic-auth, cpaas.io/distribution-registry-token or a labelled Opaque one`},
-		"Opaque without label": {conn(`{"name":"a"}`, "r.io"), one(object("a", "Opaque", userAndPassword)), issuers.Terminal, "SecretNotLabelled",
-			`Secret "a" is Opaque and not offered to this Connector: its owner must label it regcred.dev/connector: harbor`},
-		"no host": {conn(`{"name":"a"}`), one(object("a", "kubernetes.io/basic-auth", userAndPassword)), issuers.Terminal, "RegistryMissing",
-			`Secret "a" holds a user name and password without a host: add spec.address (or spec.registries) to the Connector`},
-		"no password": {conn(`{"name":"a"}`, "r.io"), one(object("a", "kubernetes.io/basic-auth", map[string]string{"username": "u"})), issuers.Terminal, "SecretInvalid",
-			`Secret "a" needs both keys "username" and "password"`},
-		"no JSON": {conn(`{"name":"a"}`), one(dockerConfig("a", canary)), issuers.Terminal, "SecretInvalid",
-			`Secret "a" does not hold a docker configuration in JSON`},
-		"no auths": {conn(`{"name":"a"}`), one(object("a", "kubernetes.io/dockerconfigjson", map[string]string{".dockerconfigjson": `{}`})), issuers.Terminal, "SecretInvalid",
-			`Secret "a" has no "auths"`},
-		"helpers only": {conn(`{"name":"a"}`), one(object("a", "kubernetes.io/dockerconfigjson", map[string]string{".dockerconfigjson": `{"auths":{},"credsStore":"x"}`})), issuers.Terminal, "SecretInvalid",
-			`Secret "a" holds no login: credsStore is left out: a pod has neither the helper nor a use for it`},
-		"unpadded auth": {conn(`{"name":"a"}`), one(dockerConfig("a", `{"r.io":{"auth":"cm9ib3Q6cA"},"s.io":{"username":"u","password":"p"}}`)), issuers.Terminal, "SecretInvalid",
-			`Secret "a" has a malformed login for host "r.io": "auth" is not base64 with padding`},
-		"auth with a line break": {conn(`{"name":"a"}`), one(dockerConfig("a", `{"r.io":{"auth":"cm9ib3Q6cA==\n"}}`)), issuers.Terminal, "SecretInvalid",
-			`Secret "a" has a malformed login for host "r.io": "auth" holds a space or line break`},
-		"auth without colon": {conn(`{"name":"a"}`), one(dockerConfig("a", `{"r.io":{"auth":"`+base64.StdEncoding.EncodeToString([]byte(canary))+`"}}`)), issuers.Terminal, "SecretInvalid",
-			`Secret "a" has a malformed login for host "r.io": "auth" is not the base64 form of user:password`},
-		"half a login": {conn(`{"name":"a"}`), one(dockerConfig("a", `{"r.io":{"password":"`+canary+`"}}`)), issuers.Terminal, "SecretInvalid",
-			`Secret "a" has a malformed login for host "r.io": a user name needs a password and the other way round`},
-		"no registry host": {conn(`{"name":"a"}`), one(dockerConfig("a", `{"ftp://r.io":{"username":"u","password":"p"}}`)), issuers.Terminal, "SecretInvalid",
-			`Secret "a" has a login for "ftp://r.io", which is no registry host`},
-		"two logins where one is required": {conn(`{"name":"a","requireSingleEntry":true}`), one(dockerConfig("a", `{"r.io":{"username":"u","password":"p"},"s.io":{"username":"u","password":"p"}}`)), issuers.Terminal, "NotSingleEntry",
-			`there are 2 logins (Secrets found: 1), and requireSingleEntry allows one`},
+		"no such Secret": {
+			conn(`{"name":"a"}`), nil, issuers.Retryable, "SecretNotFound",
+			`Secret "a" does not exist in the Connector's namespace`,
+		},
+		"nothing selected": {
+			conn(`{"selector":{"matchLabels":{"x":"y"}}}`), nil, issuers.Retryable, "SecretNotFound",
+			`not found: no Secret in the Connector's namespace matches selector`,
+		},
+		"other type": {
+			conn(`{"name":"a"}`), one(object("a", "kubernetes.io/tls", nil)), issuers.Terminal, "SecretTypeUnsupported",
+			`Secret "a" is of type "kubernetes.io/tls": use kubernetes.io/dockerconfigjson, kubernetes.io/dockercfg, kubernetes.io/basic-auth, cpaas.io/distribution-registry-token or a labelled Opaque one`,
+		},
+		"Opaque without label": {
+			conn(`{"name":"a"}`, "r.io"), one(object("a", "Opaque", userAndPassword)), issuers.Terminal, "SecretNotLabelled",
+			`Secret "a" is Opaque and not offered to this Connector: its owner must label it regcred.dev/connector: harbor`,
+		},
+		"no host": {
+			conn(`{"name":"a"}`), one(object("a", "kubernetes.io/basic-auth", userAndPassword)), issuers.Terminal, "RegistryMissing",
+			`Secret "a" holds a user name and password without a host: add spec.address (or spec.registries) to the Connector`,
+		},
+		"no password": {
+			conn(`{"name":"a"}`, "r.io"), one(object("a", "kubernetes.io/basic-auth", map[string]string{"username": "u"})), issuers.Terminal, "SecretInvalid",
+			`Secret "a" needs both keys "username" and "password"`,
+		},
+		"no JSON": {
+			conn(`{"name":"a"}`), one(dockerConfig("a", canary)), issuers.Terminal, "SecretInvalid",
+			`Secret "a" does not hold a docker configuration in JSON`,
+		},
+		"no auths": {
+			conn(`{"name":"a"}`), one(object("a", "kubernetes.io/dockerconfigjson", map[string]string{".dockerconfigjson": `{}`})), issuers.Terminal, "SecretInvalid",
+			`Secret "a" has no "auths"`,
+		},
+		"helpers only": {
+			conn(`{"name":"a"}`), one(object("a", "kubernetes.io/dockerconfigjson", map[string]string{".dockerconfigjson": `{"auths":{},"credsStore":"x"}`})), issuers.Terminal, "SecretInvalid",
+			`Secret "a" holds no login: credsStore is left out: a pod has neither the helper nor a use for it`,
+		},
+		"unpadded auth": {
+			conn(`{"name":"a"}`), one(dockerConfig("a", `{"r.io":{"auth":"cm9ib3Q6cA"},"s.io":{"username":"u","password":"p"}}`)), issuers.Terminal, "SecretInvalid",
+			`Secret "a" has a malformed login for host "r.io": "auth" is not base64 with padding`,
+		},
+		"auth with a line break": {
+			conn(`{"name":"a"}`), one(dockerConfig("a", `{"r.io":{"auth":"cm9ib3Q6cA==\n"}}`)), issuers.Terminal, "SecretInvalid",
+			`Secret "a" has a malformed login for host "r.io": "auth" holds a space or line break`,
+		},
+		"auth without colon": {
+			conn(`{"name":"a"}`), one(dockerConfig("a", `{"r.io":{"auth":"`+base64.StdEncoding.EncodeToString([]byte(canary))+`"}}`)), issuers.Terminal, "SecretInvalid",
+			`Secret "a" has a malformed login for host "r.io": "auth" is not the base64 form of user:password`,
+		},
+		"half a login": {
+			conn(`{"name":"a"}`), one(dockerConfig("a", `{"r.io":{"password":"`+canary+`"}}`)), issuers.Terminal, "SecretInvalid",
+			`Secret "a" has a malformed login for host "r.io": a user name needs a password and the other way round`,
+		},
+		"no registry host": {
+			conn(`{"name":"a"}`), one(dockerConfig("a", `{"ftp://r.io":{"username":"u","password":"p"}}`)), issuers.Terminal, "SecretInvalid",
+			`Secret "a" has a login for "ftp://r.io", which is no registry host`,
+		},
+		"two logins where one is required": {
+			conn(`{"name":"a","requireSingleEntry":true}`), one(dockerConfig("a", `{"r.io":{"username":"u","password":"p"},"s.io":{"username":"u","password":"p"}}`)), issuers.Terminal, "NotSingleEntry",
+			`there are 2 logins (Secrets found: 1), and requireSingleEntry allows one`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -250,10 +319,18 @@ func TestExpiry(t *testing.T) {
 		"the annotation wins":             {[]*connector.Object{annotated(dockerConfig("a", login("r.io", token)), later.Format(time.RFC3339))}, later, 1, 0, ""},
 		"the earliest counts":             {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), later.Format(time.RFC3339)), dockerConfig("b", login("s.io", token))}, soon, 2, 0, ""},
 		"an ended one is left out":        {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "2020-01-01T00:00:00Z"), dockerConfig("b", login("s.io", token))}, soon, 1, 1, ""},
-		"all ended": {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "2020-01-01T00:00:00Z")}, time.Time{}, 0, 0,
-			`Secret "a": its login has ended (2020-01-01T00:00:00Z); renew the Secret`},
-		"no time": {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "tomorrow")}, time.Time{}, 0, 0,
-			`Secret "a": annotation example.dev/expires-at is not a time such as 2026-12-31T23:00:00Z`},
+		"all ended": {
+			[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "2020-01-01T00:00:00Z")},
+			time.Time{},
+			0, 0,
+			`Secret "a": its login has ended (2020-01-01T00:00:00Z); renew the Secret`,
+		},
+		"no time": {
+			[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "tomorrow")},
+			time.Time{},
+			0, 0,
+			`Secret "a": annotation example.dev/expires-at is not a time such as 2026-12-31T23:00:00Z`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -279,13 +356,15 @@ func TestValidate(t *testing.T) {
 		"nothing":        {`{}`, "name: set exactly one of name and selector"},
 		"both":           {`{"name":"a","selector":{"matchLabels":{"a":"b"}}}`, "selector: cannot stand beside name: set exactly one of them"},
 		"empty selector": {`{"selector":{}}`, "selector: is empty and would choose every Secret: add matchLabels or matchExpressions"},
-		"everything": {`{"name":"A","selector":{"matchExpressions":[{"key":"a","operator":"Like"},{"key":"","operator":"Exists"},{"key":"a","operator":"In"}]},"expiresAnnotation":"a b"}`,
+		"everything": {
+			`{"name":"A","selector":{"matchExpressions":[{"key":"a","operator":"Like"},{"key":"","operator":"Exists"},{"key":"a","operator":"In"}]},"expiresAnnotation":"a b"}`,
 			"selector: cannot stand beside name: set exactly one of them\n" +
 				"name: \"A\" is not the name of a Secret\n" +
 				"selector.matchExpressions[0].operator: \"Like\" is not In, NotIn, Exists or DoesNotExist\n" +
 				"selector.matchExpressions[1].key: is required\n" +
 				"selector.matchExpressions[2].values: In and NotIn need values, Exists and DoesNotExist take none\n" +
-				"expiresAnnotation: \"a b\" is not the name of an annotation"},
+				"expiresAnnotation: \"a b\" is not the name of an annotation",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
