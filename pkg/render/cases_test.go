@@ -204,8 +204,10 @@ func cases() map[string]render.Input {
 	all["docker-config-emptied-claims"] = input("docker-config", known,
 		source("later", basic("docker.io", "later", "hub"), basic("unlisted.example", "later", "unlisted"), basic("single.example:5000", "later", "later")))
 	all["docker-config-emptied-unknown"] = input("docker-config", emptied(source("bare"), ""))
-	all["excluded"] = render.Input{Configurations: everything, Sources: []render.Source{single},
-		Exclude: []string{"daemon.json", "!certs.d/", "certs/single.example:5000.key", "regcred.json", "token"}}
+	all["excluded"] = render.Input{
+		Configurations: everything, Sources: []render.Source{single},
+		Exclude: []string{"daemon.json", "!certs.d/", "certs/single.example:5000.key", "regcred.json", "token"},
+	}
 	return all
 }
 

@@ -284,70 +284,148 @@ func TestErrors(t *testing.T) {
 		class error
 		want  string
 	}{
-		{"no configuration", render.Input{Sources: []render.Source{harbor}}, connector.ErrInvalid,
-			"invalid: configuration.names names no configuration: write one or more of " + known},
-		{"unknown configuration", input("containerd", harbor), connector.ErrInvalid,
-			`invalid: configuration "containerd" is not known: write one or more of ` + known},
-		{"unknown exclusion", render.Input{Configurations: []string{"docker-config"}, Sources: []render.Source{harbor}, Exclude: []string{"!daemon.json"}}, connector.ErrInvalid,
-			`invalid: "!daemon.json" in configuration.names leaves out a file that the volume does not have; it has config.json, regcred.json`},
-		{"everything excluded", render.Input{Configurations: []string{"docker-config"}, Sources: []render.Source{harbor}, Exclude: []string{"config.json", "regcred.json"}}, connector.ErrInvalid,
-			`invalid: configuration.names leaves every file out: remove one of its "!file" items`},
-		{"relative mount path", render.Input{Configurations: []string{"buildkitd"}, Sources: []render.Source{harbor}, MountPath: "etc/buildkit"}, connector.ErrInvalid,
-			`invalid: mount.path "etc/buildkit": write the absolute path at which the container mounts the volume, such as /etc/buildkit`},
-		{"mount path with dots", render.Input{Configurations: []string{"buildkitd"}, Sources: []render.Source{harbor}, MountPath: "/etc/../x"}, connector.ErrInvalid,
-			`invalid: mount.path "/etc/../x": write the absolute path at which the container mounts the volume, such as /etc/buildkit`},
-		{"registry glob", input("dockerd", with(harbor, render.Registry{Host: "*.example.com"})), connector.ErrInvalid,
-			`invalid: connector ci/harbor: registries: host "*.example.com": write host or host:port in lower case, without a glob`},
-		{"registry that is no host", input("dockerd", with(harbor, render.Registry{Host: "../../etc"})), connector.ErrInvalid,
-			`invalid: connector ci/harbor: registries: host "../../etc": write host or host:port in lower case, without a glob`},
-		{"CA without certificate", input("dockerd", with(harbor, render.Registry{Host: "harbor.example.com", CA: []byte("x")})), connector.ErrPrecondition,
-			"failed precondition: connector ci/harbor: registries: host harbor.example.com: the CA holds no PEM CERTIFICATE block"},
-		{"entry host not canonical", input("dockerd", text(func(e *connector.Entry) { e.Key.Host = "index.docker.io" })), connector.ErrInvalid,
-			`invalid: connector ci/harbor: issuer secret: entry for "index.docker.io": the host is not canonical`},
-		{"claimed glob", input("dockerd", func() render.Source { s := emptied(harbor, "x"); s.Claims = []string{"*"}; return s }()), connector.ErrInvalid,
-			`invalid: connector ci/harbor: claimed host "*" is not canonical`},
-		{"no form", input("dockerd", text(func(e *connector.Entry) { e.Password = connector.Secret{} })), connector.ErrPrecondition,
-			"failed precondition: connector ci/harbor: issuer secret: entry for harbor.example.com holds no credential that a client can use: give a username with a password, one token, or declare it anonymous"},
-		{"two forms", input("dockerd", text(func(e *connector.Entry) { e.RegistryToken = secret("x") })), connector.ErrPrecondition,
-			"failed precondition: connector ci/harbor: issuer secret: entry for harbor.example.com holds no credential that a client can use: give a username with a password, one token, or declare it anonymous"},
-		{"password without user", input("dockerd", text(func(e *connector.Entry) { e.Username = "" })), connector.ErrPrecondition,
-			"failed precondition: connector ci/harbor: issuer secret: entry for harbor.example.com holds no credential that a client can use: give a username with a password, one token, or declare it anonymous"},
-		{"colon in user", input("docker-config", text(func(e *connector.Entry) { e.Username = "a:b" })), connector.ErrPrecondition,
-			"failed precondition: configuration docker-config: connector ci/harbor: registry harbor.example.com: the username holds a colon, which basic authentication cannot carry (RFC 7617): use an account without one"},
-		{"colon in user of fields", input("fields", text(func(e *connector.Entry) { e.Username = "a:b" })), connector.ErrPrecondition,
-			"failed precondition: configuration fields: connector ci/harbor: registry harbor.example.com: the username holds a colon, which basic authentication cannot carry (RFC 7617): use an account without one"},
-		{"control in user", input("docker-config", text(func(e *connector.Entry) { e.Username = "a\x00" })), connector.ErrPrecondition,
-			"failed precondition: configuration docker-config: connector ci/harbor: registry harbor.example.com: the username holds a control character or is not UTF-8: remove it where the username is stored"},
-		{"newline after password", input("docker-config", text(func(e *connector.Entry) { e.Password = secret("x\n") })), connector.ErrPrecondition,
-			"failed precondition: configuration docker-config: connector ci/harbor: registry harbor.example.com: the password holds a control character (a final newline?) or is not UTF-8: remove it where the password is stored"},
-		{"broken UTF-8 in identity token", input("docker-config", source("harbor", connector.Entry{Key: key("x"), IdentityToken: connector.NewSecret("\xff")})), connector.ErrPrecondition,
-			"failed precondition: configuration docker-config: connector ci/harbor: registry x: the identity token holds a control character (a final newline?) or is not UTF-8: remove it where the token is stored"},
-		{"newline after registry token", input("docker-config", source("harbor", connector.Entry{Key: key("x"), RegistryToken: connector.NewSecret("x\r\n")})), connector.ErrPrecondition,
-			"failed precondition: configuration docker-config: connector ci/harbor: registry x: the registry token holds a control character (a final newline?) or is not UTF-8: remove it where the token is stored"},
-		{"glob without host", input("docker-config", with(source("harbor", basic("*.example.com", "robot", "x")), hosts("example.org")...)), connector.ErrPrecondition,
-			"failed precondition: configuration docker-config: connector ci/harbor: the entry for *.example.com matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries"},
-		{"two credentials on one host", input("docker-config", source("harbor", basic("x.example/a", "a", "a"), basic("x.example/b/c", "b", "b"))), connector.ErrPrecondition,
-			"failed precondition: configuration docker-config: connector ci/harbor: registry x.example: there are different credentials for b/c, a, and the format holds one per host: leave one of them in the Connector, or use one Connector and volume for each"},
-		{"path beside whole host", input("docker-config", source("harbor", basic("x.example/a", "a", "a"), basic("x.example", "b", "b"))), connector.ErrPrecondition,
-			"failed precondition: configuration docker-config: connector ci/harbor: registry x.example: there are different credentials for a, (whole host), and the format holds one per host: leave one of them in the Connector, or use one Connector and volume for each"},
-		{"anonymous path beside credential", input("docker-config", source("harbor", anonymous("x.example/a"), basic("x.example", "b", "b"))), connector.ErrPrecondition,
-			"failed precondition: configuration docker-config: connector ci/harbor: registry x.example: there are different credentials for a, (whole host), and the format holds one per host: leave one of them in the Connector, or use one Connector and volume for each"},
-		{"fields with two credentials", input("fields", source("harbor", basic("a.example", "a", "a"), basic("b.example", "b", "b"))), connector.ErrPrecondition,
-			"failed precondition: configuration fields: connector ci/harbor: password: there are different credentials for a.example and b.example, and one file holds one: leave one of them in the Connector, or use docker-config"},
-		{"field with slash", input("fields", field("a/b")), connector.ErrPrecondition,
-			`failed precondition: configuration fields: connector ci/harbor: issuer secret adds the field "a/b", which is not a file name: report it as a bug of the issuer`},
-		{"field with leading dots", input("fields", field("..data")), connector.ErrPrecondition,
-			`failed precondition: configuration fields: connector ci/harbor: issuer secret adds the field "..data", which is not a file name: report it as a bug of the issuer`},
-		{"field that is the marker", input("fields", field(render.Marker)), connector.ErrPrecondition,
-			`failed precondition: configuration fields: connector ci/harbor: issuer secret adds the field ".csi.regcred.dev", which is not a file name: report it as a bug of the issuer`},
-		{"field of the core", input("fields", field("password")), connector.ErrInvalid,
-			`invalid: configuration fields and configuration fields both render password: leave one of them away, or the file out with "!password"`},
-		{"field of every volume", input("fields", field("regcred.json")), connector.ErrInvalid,
-			`invalid: configuration fields and every volume both render regcred.json: leave one of them away, or the file out with "!regcred.json"`},
-		{"two configurations, one path", render.Input{Configurations: []string{"fields", "docker-config"}, Sources: []render.Source{field("config.json")}}, connector.ErrInvalid,
-			`invalid: configuration fields and configuration docker-config both render config.json: leave one of them away, or the file out with "!config.json"`},
-		{"file where a folder must be", render.Input{Configurations: []string{"docker-config", "fields"}, Sources: []render.Source{rename(harbor, "config.json"), source("b", basic("b.example", "b", "b"))}}, connector.ErrInvalid,
-			"invalid: configuration docker-config renders the file config.json, and configuration fields needs a directory of that name: mount them as two volumes"},
+		{
+			"no configuration",
+			render.Input{Sources: []render.Source{harbor}},
+			connector.ErrInvalid,
+			"invalid: configuration.names names no configuration: write one or more of " + known,
+		},
+		{
+			"unknown configuration", input("containerd", harbor), connector.ErrInvalid,
+			`invalid: configuration "containerd" is not known: write one or more of ` + known,
+		},
+		{
+			"unknown exclusion",
+			render.Input{Configurations: []string{"docker-config"}, Sources: []render.Source{harbor}, Exclude: []string{"!daemon.json"}},
+			connector.ErrInvalid,
+			`invalid: "!daemon.json" in configuration.names leaves out a file that the volume does not have; it has config.json, regcred.json`,
+		},
+		{
+			"everything excluded",
+			render.Input{Configurations: []string{"docker-config"}, Sources: []render.Source{harbor}, Exclude: []string{"config.json", "regcred.json"}},
+			connector.ErrInvalid,
+			`invalid: configuration.names leaves every file out: remove one of its "!file" items`,
+		},
+		{
+			"relative mount path",
+			render.Input{Configurations: []string{"buildkitd"}, Sources: []render.Source{harbor}, MountPath: "etc/buildkit"},
+			connector.ErrInvalid,
+			`invalid: mount.path "etc/buildkit": write the absolute path at which the container mounts the volume, such as /etc/buildkit`,
+		},
+		{
+			"mount path with dots",
+			render.Input{Configurations: []string{"buildkitd"}, Sources: []render.Source{harbor}, MountPath: "/etc/../x"},
+			connector.ErrInvalid,
+			`invalid: mount.path "/etc/../x": write the absolute path at which the container mounts the volume, such as /etc/buildkit`,
+		},
+		{
+			"registry glob", input("dockerd", with(harbor, render.Registry{Host: "*.example.com"})), connector.ErrInvalid,
+			`invalid: connector ci/harbor: registries: host "*.example.com": write host or host:port in lower case, without a glob`,
+		},
+		{
+			"registry that is no host", input("dockerd", with(harbor, render.Registry{Host: "../../etc"})), connector.ErrInvalid,
+			`invalid: connector ci/harbor: registries: host "../../etc": write host or host:port in lower case, without a glob`,
+		},
+		{
+			"CA without certificate", input("dockerd", with(harbor, render.Registry{Host: "harbor.example.com", CA: []byte("x")})), connector.ErrPrecondition,
+			"failed precondition: connector ci/harbor: registries: host harbor.example.com: the CA holds no PEM CERTIFICATE block",
+		},
+		{
+			"entry host not canonical", input("dockerd", text(func(e *connector.Entry) { e.Key.Host = "index.docker.io" })), connector.ErrInvalid,
+			`invalid: connector ci/harbor: issuer secret: entry for "index.docker.io": the host is not canonical`,
+		},
+		{
+			"claimed glob", input("dockerd", func() render.Source { s := emptied(harbor, "x"); s.Claims = []string{"*"}; return s }()), connector.ErrInvalid,
+			`invalid: connector ci/harbor: claimed host "*" is not canonical`,
+		},
+		{
+			"no form", input("dockerd", text(func(e *connector.Entry) { e.Password = connector.Secret{} })), connector.ErrPrecondition,
+			"failed precondition: connector ci/harbor: issuer secret: entry for harbor.example.com holds no credential that a client can use: give a username with a password, one token, or declare it anonymous",
+		},
+		{
+			"two forms", input("dockerd", text(func(e *connector.Entry) { e.RegistryToken = secret("x") })), connector.ErrPrecondition,
+			"failed precondition: connector ci/harbor: issuer secret: entry for harbor.example.com holds no credential that a client can use: give a username with a password, one token, or declare it anonymous",
+		},
+		{
+			"password without user", input("dockerd", text(func(e *connector.Entry) { e.Username = "" })), connector.ErrPrecondition,
+			"failed precondition: connector ci/harbor: issuer secret: entry for harbor.example.com holds no credential that a client can use: give a username with a password, one token, or declare it anonymous",
+		},
+		{
+			"colon in user", input("docker-config", text(func(e *connector.Entry) { e.Username = "a:b" })), connector.ErrPrecondition,
+			"failed precondition: configuration docker-config: connector ci/harbor: registry harbor.example.com: the username holds a colon, which basic authentication cannot carry (RFC 7617): use an account without one",
+		},
+		{
+			"colon in user of fields", input("fields", text(func(e *connector.Entry) { e.Username = "a:b" })), connector.ErrPrecondition,
+			"failed precondition: configuration fields: connector ci/harbor: registry harbor.example.com: the username holds a colon, which basic authentication cannot carry (RFC 7617): use an account without one",
+		},
+		{
+			"control in user", input("docker-config", text(func(e *connector.Entry) { e.Username = "a\x00" })), connector.ErrPrecondition,
+			"failed precondition: configuration docker-config: connector ci/harbor: registry harbor.example.com: the username holds a control character or is not UTF-8: remove it where the username is stored",
+		},
+		{
+			"newline after password", input("docker-config", text(func(e *connector.Entry) { e.Password = secret("x\n") })), connector.ErrPrecondition,
+			"failed precondition: configuration docker-config: connector ci/harbor: registry harbor.example.com: the password holds a control character (a final newline?) or is not UTF-8: remove it where the password is stored",
+		},
+		{
+			"broken UTF-8 in identity token", input("docker-config", source("harbor", connector.Entry{Key: key("x"), IdentityToken: connector.NewSecret("\xff")})), connector.ErrPrecondition,
+			"failed precondition: configuration docker-config: connector ci/harbor: registry x: the identity token holds a control character (a final newline?) or is not UTF-8: remove it where the token is stored",
+		},
+		{
+			"newline after registry token", input("docker-config", source("harbor", connector.Entry{Key: key("x"), RegistryToken: connector.NewSecret("x\r\n")})), connector.ErrPrecondition,
+			"failed precondition: configuration docker-config: connector ci/harbor: registry x: the registry token holds a control character (a final newline?) or is not UTF-8: remove it where the token is stored",
+		},
+		{
+			"glob without host", input("docker-config", with(source("harbor", basic("*.example.com", "robot", "x")), hosts("example.org")...)), connector.ErrPrecondition,
+			"failed precondition: configuration docker-config: connector ci/harbor: the entry for *.example.com matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries",
+		},
+		{
+			"two credentials on one host", input("docker-config", source("harbor", basic("x.example/a", "a", "a"), basic("x.example/b/c", "b", "b"))), connector.ErrPrecondition,
+			"failed precondition: configuration docker-config: connector ci/harbor: registry x.example: there are different credentials for b/c, a, and the format holds one per host: leave one of them in the Connector, or use one Connector and volume for each",
+		},
+		{
+			"path beside whole host", input("docker-config", source("harbor", basic("x.example/a", "a", "a"), basic("x.example", "b", "b"))), connector.ErrPrecondition,
+			"failed precondition: configuration docker-config: connector ci/harbor: registry x.example: there are different credentials for a, (whole host), and the format holds one per host: leave one of them in the Connector, or use one Connector and volume for each",
+		},
+		{
+			"anonymous path beside credential", input("docker-config", source("harbor", anonymous("x.example/a"), basic("x.example", "b", "b"))), connector.ErrPrecondition,
+			"failed precondition: configuration docker-config: connector ci/harbor: registry x.example: there are different credentials for a, (whole host), and the format holds one per host: leave one of them in the Connector, or use one Connector and volume for each",
+		},
+		{
+			"fields with two credentials", input("fields", source("harbor", basic("a.example", "a", "a"), basic("b.example", "b", "b"))), connector.ErrPrecondition,
+			"failed precondition: configuration fields: connector ci/harbor: password: there are different credentials for a.example and b.example, and one file holds one: leave one of them in the Connector, or use docker-config",
+		},
+		{
+			"field with slash", input("fields", field("a/b")), connector.ErrPrecondition,
+			`failed precondition: configuration fields: connector ci/harbor: issuer secret adds the field "a/b", which is not a file name: report it as a bug of the issuer`,
+		},
+		{
+			"field with leading dots", input("fields", field("..data")), connector.ErrPrecondition,
+			`failed precondition: configuration fields: connector ci/harbor: issuer secret adds the field "..data", which is not a file name: report it as a bug of the issuer`,
+		},
+		{
+			"field that is the marker", input("fields", field(render.Marker)), connector.ErrPrecondition,
+			`failed precondition: configuration fields: connector ci/harbor: issuer secret adds the field ".csi.regcred.dev", which is not a file name: report it as a bug of the issuer`,
+		},
+		{
+			"field of the core", input("fields", field("password")), connector.ErrInvalid,
+			`invalid: configuration fields and configuration fields both render password: leave one of them away, or the file out with "!password"`,
+		},
+		{
+			"field of every volume", input("fields", field("regcred.json")), connector.ErrInvalid,
+			`invalid: configuration fields and every volume both render regcred.json: leave one of them away, or the file out with "!regcred.json"`,
+		},
+		{
+			"two configurations, one path",
+			render.Input{Configurations: []string{"fields", "docker-config"}, Sources: []render.Source{field("config.json")}},
+			connector.ErrInvalid,
+			`invalid: configuration fields and configuration docker-config both render config.json: leave one of them away, or the file out with "!config.json"`,
+		},
+		{
+			"file where a folder must be",
+			render.Input{Configurations: []string{"docker-config", "fields"}, Sources: []render.Source{rename(harbor, "config.json"), source("b", basic("b.example", "b", "b"))}},
+			connector.ErrInvalid,
+			"invalid: configuration docker-config renders the file config.json, and configuration fields needs a directory of that name: mount them as two volumes",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -414,11 +492,15 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := render.Report{Version: 1, Entries: []render.ReportEntry{
-		{Host: "forever.example", Connector: connector.Ref{Namespace: "ci", Name: "forever"}, Issuer: "secret", Form: render.FormBasic,
-			IssuedAt: issuedAt.Truncate(time.Second), Grain: connector.GrainIdentity, LongLived: true},
-		{Host: "scoped.example", Connector: connector.Ref{Namespace: "ci", Name: "scoped"}, Issuer: "distributionToken", Form: render.FormRegistryToken,
+		{
+			Host: "forever.example", Connector: connector.Ref{Namespace: "ci", Name: "forever"}, Issuer: "secret", Form: render.FormBasic,
+			IssuedAt: issuedAt.Truncate(time.Second), Grain: connector.GrainIdentity, LongLived: true,
+		},
+		{
+			Host: "scoped.example", Connector: connector.Ref{Namespace: "ci", Name: "scoped"}, Issuer: "distributionToken", Form: render.FormRegistryToken,
 			IssuedAt: issuedAt.Truncate(time.Second), ExpiresAt: expiresAt.UTC(), RenewAt: renewAt,
-			Granted: connector.Scope{Repositories: []string{"team/app"}, Actions: []connector.Action{connector.Pull}}, Grain: connector.GrainRepository},
+			Granted: connector.Scope{Repositories: []string{"team/app"}, Actions: []connector.Action{connector.Pull}}, Grain: connector.GrainRepository,
+		},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -67,14 +67,13 @@ func reportEntries(p *plan) []ReportEntry {
 	entries := []ReportEntry{}
 	named := make(map[*Source]bool)
 	for _, h := range p.hosts {
-		switch {
-		case h.owner.Credential == nil:
+		if h.owner.Credential == nil {
 			entries = append(entries, emptiedEntry(h.owner, h.name))
 			named[h.owner] = true
-		default:
-			for _, e := range h.entries {
-				entries = append(entries, newReportEntry(h.owner, e))
-			}
+			continue
+		}
+		for _, e := range h.entries {
+			entries = append(entries, newReportEntry(h.owner, e))
 		}
 	}
 	for i := range p.Sources {
