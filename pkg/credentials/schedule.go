@@ -24,9 +24,9 @@ const (
 
 // renewAt picks a random point between half and three quarters of the life,
 // so that credentials issued together do not fall due together. Static content
-// is not renewed by time.
+// is not renewed by time: its source tells of a change.
 func renewAt(c *connector.Credential, maxAge time.Duration) time.Time {
-	if c.Static && c.ExpiresAt.IsZero() {
+	if c.Static {
 		return time.Time{}
 	}
 	life := c.Life()

@@ -74,7 +74,7 @@ func (s *shared) satisfies(now time.Time, minimum time.Duration) bool {
 	if !s.usable(now) || s.renewNow || s.failedStatic() {
 		return false
 	}
-	if s.current.ExpiresAt.IsZero() {
+	if s.current.ExpiresAt.IsZero() || (minimum == 0 && s.current.Static) {
 		return true
 	}
 	if minimum == 0 {
