@@ -47,12 +47,7 @@ func Start(ctx context.Context, c Config) (*Driver, error) {
 
 // Start runs a driver again that was killed or stopped.
 func (d *Driver) Start(ctx context.Context) error {
-	cmd := exec.Command("csi-driver", append([]string{"node",
-		"--endpoint=" + d.Endpoint(), "--kubelet-dir=" + d.config.KubeletDir, "--connectors-dir=" + d.config.Connectors,
-		"--state-dir=" + d.StateDir(), "--runtime-dir=" + d.RuntimeDir(), "--node-id=n1",
-		"--http-address=" + d.http, "--audit-log=" + d.auditLog(),
-	}, d.config.Flags...)...)
-	process, err := child.Start("csi-driver", cmd, filepath.Join(d.config.Dir, "driver.log"))
+	process, err := child.Start("csi-driver", exec.Command("csi-driver", d.arguments()...), filepath.Join(d.config.Dir, "driver.log"))
 	if err != nil {
 		return err
 	}
@@ -64,6 +59,22 @@ func (d *Driver) Start(ctx context.Context) error {
 	}
 	return nil
 }
+
+func (d *Driver) arguments() []string {
+	return append([]string{
+		"node", "--connectors-dir=" + d.config.Connectors, "--kubelet-dir=" + d.config.KubeletDir, "--endpoint=" + d.Endpoint(),
+		"--state-dir=" + d.StateDir(), "--runtime-dir=" + d.RuntimeDir(), "--node-id=n1",
+		"--http-address=" + d.http, "--audit-log=" + d.auditLog(),
+	}, d.config.Flags...)
+}
+
+// Command is the command line, as one would type it.
+func (d *Driver) Command() string {
+	return "csi-driver " + strings.Join(d.arguments(), " \\\n    ")
+}
+
+// PID is the process id of the present run.
+func (d *Driver) PID() int { return d.process.PID() }
 
 // Kill ends the driver as kill -9 does.
 func (d *Driver) Kill() { d.process.Kill() }

@@ -42,6 +42,12 @@ func New(dir, endpoint string) (*Kubelet, error) {
 // Close ends the connection.
 func (k *Kubelet) Close() error { return k.conn.Close() }
 
+// Register asks what the kubelet asks when a driver registers.
+func (k *Kubelet) Register(ctx context.Context) error {
+	_, err := k.node.NodeGetInfo(ctx, &csi.NodeGetInfoRequest{})
+	return err
+}
+
 // Volume is an inline volume of a pod.
 type Volume struct {
 	Namespace, Pod, ServiceAccount string

@@ -112,8 +112,10 @@ func (w *World) StartDriver(ctx context.Context, flags ...string) (err error) {
 		w.Driver = nil
 		return err
 	}
-	w.Kubelet, err = kubelet.New(w.KubeletDir(), w.Driver.Endpoint())
-	return err
+	if w.Kubelet, err = kubelet.New(w.KubeletDir(), w.Driver.Endpoint()); err != nil {
+		return err
+	}
+	return w.Kubelet.Register(ctx)
 }
 
 // Close ends everything that the world started, in the order of dependence.
