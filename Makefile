@@ -78,8 +78,9 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s)
 	done
 
 .PHONY: bench
-bench: ## Run every benchmark for BENCHTIME (1s)
+bench: build ## Run every benchmark for BENCHTIME (1s), and the driver beside the floor and a reference server
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./pkg/... ./internal/...
+	$(GO) run ./test/bench
 
 ##@ Change
 
