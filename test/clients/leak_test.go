@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regcred/csi-driver-regcred/test/clients/child"
@@ -65,6 +66,35 @@ func TestVolumesHoldNoDescriptors(t *testing.T) {
 	unpublish(t, w, v)
 	awaitNone(t, "descriptors", func() string { return more(before, descriptorsOf(t, w)) })
 	nothingLeft(t, w)
+}
+
+// The kubelet republishes again and again: the driver answers and does nothing.
+func TestRepublishIsSilent(t *testing.T) {
+	t.Parallel()
+	const times = 1000
+	w := newNode(t, 10*time.Minute, connectors{"tokens": shortToken})
+	v := aVolume("pipeline", "tokens")
+	publish(t, w, v)
+	mounts, err := w.Mounts()
+	must(t, err)
+	log, content := w.Driver.Log(), files(t, w.Kubelet.Target(v))
+	for range times {
+		publish(t, w, v)
+	}
+	after, err := w.Mounts()
+	must(t, err)
+	if diff := cmp.Diff(mounts, after); diff != "" {
+		t.Errorf("mounts (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(content, files(t, w.Kubelet.Target(v))); diff != "" {
+		t.Errorf("files (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(log, w.Driver.Log()); diff != "" {
+		t.Errorf("the driver logs republishes:\n%s", diff)
+	}
+	if n := issued(w); n != 1 {
+		t.Errorf("%d tokens were issued", n)
+	}
 }
 
 // warm lets everything happen that happens once.

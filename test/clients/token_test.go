@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 
 	"github.com/regcred/csi-driver-regcred/test/clients/child"
@@ -109,6 +110,62 @@ func tokenClients(t *testing.T, w *world.World, v kubelet.Volume) []client.Clien
 	}
 	must(t, client.TrustCertificates(w.Registry.Host(), filepath.Join(w.Kubelet.Target(v), "certs.d")))
 	return append(clients, client.NewDocker(filesOf(w, v), daemon))
+}
+
+// Token servers know GET, POST or both.
+func TestBothFlows(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			w := newNode(t, time.Minute, connectors{"tokens": shortToken})
+			w.Tokens.Only(method)
+			v := aVolume("pipeline", "tokens")
+			publish(t, w, v)
+			pushAndPull(t, w, client.Crane{Files: filesOf(w, v)}, newArchive(t), "flow")
+		})
+	}
+}
+
+// Pods of one ServiceAccount that start together cost the provider one call.
+func TestOneTokenForManyPods(t *testing.T) {
+	t.Parallel()
+	const pods = 50
+	w := newNode(t, time.Minute, connectors{"tokens": shortToken})
+	group, ctx := errgroup.WithContext(t.Context())
+	for i := range pods {
+		group.Go(func() error { return w.Kubelet.Publish(ctx, aVolume(fmt.Sprint("pod-", i), "tokens")) })
+	}
+	must(t, group.Wait())
+	if n := issued(w); n != 1 {
+		t.Errorf("%d tokens were issued for %d pods of one ServiceAccount", n, pods)
+	}
+	for i := range pods {
+		if shown(t, w, aVolume(fmt.Sprint("pod-", i), "tokens")).RegistryToken == "" {
+			t.Errorf("pod %d has no token", i)
+		}
+	}
+}
+
+// The provider fails when a renewal is due: the last good token stays until it
+// ends, never longer, and the next one comes when the provider is back.
+func TestProviderDownDuringRenewal(t *testing.T) {
+	t.Parallel()
+	const life = 8 * time.Second
+	w := newNode(t, life, connectors{"tokens": shortToken})
+	v := aVolume("pipeline", "tokens")
+	publish(t, w, v)
+	first := w.Tokens.Issued()[0]
+	restore := w.Tokens.Fail(http.StatusServiceUnavailable, nil, "")
+	awaitEntry(t, w, v, life+within, func(e entry) bool { return e == entry{} })
+	if early := time.Until(first.ExpiresAt); early > 0 {
+		t.Errorf("the volume was emptied %s before the token's end", early)
+	}
+	if requests := w.Tokens.Requests(); requests < 2 || requests > 10 {
+		t.Errorf("%d requests: the driver should ask again, and not all the time", requests)
+	}
+	restore()
+	awaitEntry(t, w, v, patience, func(e entry) bool { return e.RegistryToken != "" })
 }
 
 // A token server answers 200 with less than what was asked. A volume must not

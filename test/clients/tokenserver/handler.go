@@ -87,7 +87,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 		}
 	}
 	s.mu.Lock()
-	fail, getOnly := s.failure, s.getOnly
+	fail, only := s.failure, s.only
 	s.mu.Unlock()
 	if fail != nil {
 		maps.Copy(w.Header(), fail.header)
@@ -95,8 +95,8 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 		_, _ = io.WriteString(w, fail.body) // the client may be gone
 		return false
 	}
-	if getOnly && r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
+	if only != "" && r.Method != only {
+		w.Header().Set("Allow", only)
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return false
 	}

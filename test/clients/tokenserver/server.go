@@ -42,7 +42,7 @@ type Server struct {
 	refresh  map[string]string // refresh token → user
 	hold     chan struct{}     // requests wait until it is closed; nil = no wait
 	failure  *failure
-	getOnly  bool
+	only     string // method; empty = both
 	requests int
 	issued   []Token
 }
@@ -121,8 +121,9 @@ func (s *Server) Grant(name, repository string, actions ...string) {
 // SetLife changes how long new tokens live.
 func (s *Server) SetLife(life time.Duration) { s.change(func() { s.life = life }) }
 
-// GETOnly makes POST a 405, as servers that never knew it answer.
-func (s *Server) GETOnly() { s.change(func() { s.getOnly = true }) }
+// Only answers 405 to every method but one: real servers know GET, POST or
+// both.
+func (s *Server) Only(method string) { s.change(func() { s.only = method }) }
 
 // Hold keeps every request waiting, as an overloaded provider does, until
 // release is called.

@@ -172,7 +172,7 @@ func TestFailures(t *testing.T) {
 	if status, _ := send(s, request); status != http.StatusOK {
 		t.Errorf("status %d after the failure", status)
 	}
-	s.GETOnly()
+	s.Only(http.MethodGet)
 	if status, _ := send(s, post(nil)); status != http.StatusMethodNotAllowed {
 		t.Errorf("POST gives %d", status)
 	}
