@@ -57,9 +57,6 @@ func (d *disk) Publish(p volume.Place, files render.Files) error {
 	if d.full != nil {
 		return d.full
 	}
-	if d.mounts[p.Target] != nil {
-		return fmt.Errorf("stacked mount at %s", p.Target)
-	}
 	d.writes++
 	d.mounts[p.Target], d.ids[p.Target] = files, p.ID
 	return nil

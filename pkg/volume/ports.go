@@ -46,8 +46,9 @@ type Leases interface {
 // different volumes; the Manager never calls two at once for one volume.
 type Disk interface {
 	// Publish makes a complete read-only volume appear at the target in one
-	// step, creating the directory when it is missing. On error nothing is
-	// left: no mount, and no directory that Publish made.
+	// step, creating the directory when it is missing. A mount of this volume
+	// that is there already is brought to files instead of being covered. On
+	// error nothing is left: no mount, and no directory that Publish made.
 	Publish(place Place, files render.Files) error
 	// Published reports, from the kernel alone, whether this volume is at its
 	// target now. It costs microseconds and reads no mount table.

@@ -10,7 +10,6 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
-	"github.com/regcred/csi-driver-regcred/pkg/render"
 )
 
 // attempt is a publish under way. It outlives the call that began it, so that
@@ -148,8 +147,8 @@ func (m *Manager) publish(ctx context.Context, spec Spec) (err error) {
 	if err := m.save(v); err != nil {
 		return err
 	}
-	if err := m.show(v, files); err != nil {
-		return err
+	if err := m.Disk.Publish(spec.Place, files); err != nil {
+		return fmt.Errorf("showing the files: %w", err)
 	}
 	m.delivered(v)
 	klog.FromContext(ctx).Info("Volume published", "serviceAccount", spec.Subject.ServiceAccount, "connectors", refs(v), "configurations", spec.Attributes.Configurations)
@@ -188,22 +187,6 @@ func (m *Manager) grantAll(ctx context.Context, v *volume) error {
 func (m *Manager) grantOne(ctx context.Context, v *volume, g *grant) (err error) {
 	g.lease, err = m.lease(ctx, v, g.connector, g.use)
 	return err
-}
-
-// show puts the files at the target. A mount that an earlier process left is
-// brought up to date instead of being covered by another one.
-func (m *Manager) show(v *volume, files render.Files) error {
-	place := v.spec.Place
-	published, err := m.Disk.Published(place)
-	if err == nil && published {
-		_, err = m.Disk.Update(place, files, true)
-	} else if err == nil {
-		err = m.Disk.Publish(place, files)
-	}
-	if err != nil {
-		return fmt.Errorf("showing the files: %w", err)
-	}
-	return nil
 }
 
 // lose drops a volume whose mount is gone: its successor is published afresh.
