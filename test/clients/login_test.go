@@ -2,11 +2,13 @@ package clients
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/regcred/csi-driver-regcred/test/clients/child"
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
@@ -123,11 +125,10 @@ func TestDeletedSecret(t *testing.T) {
 	defer cancel()
 	// Seen by the driver once a new pod is refused.
 	must(t, child.Until(ctx, func(context.Context) error {
-		err := w.Kubelet.Publish(ctx, other)
-		if err != nil {
+		if status.Code(w.Kubelet.Publish(ctx, other)) != codes.OK {
 			return nil
 		}
-		return w.Kubelet.Unpublish(ctx, other)
+		return errors.Join(errors.New("a new pod still gets the login"), w.Kubelet.Unpublish(ctx, other))
 	}))
 	if !isLogin(user, password)(shown(t, w, v)) {
 		t.Error("the running pod lost its login")

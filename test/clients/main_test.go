@@ -43,7 +43,7 @@ func newDaemon(t *testing.T) *client.Daemon {
 	if !sandbox.Privileged() {
 		return nil
 	}
-	dir, err := os.MkdirTemp("", "d-")
+	dir, err := os.MkdirTemp("", "d-") //nolint:usetesting // t.TempDir is too long for dockerd's sockets
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,7 @@ func TestRegistryToken(t *testing.T) {
 	}
 	checkIntervals(t, w.Tokens.Issued(), life)
 	unpublish(t, w, v)
+	nothingLeft(t, w)
 }
 
 // checkIntervals: each token is replaced while it lives, and no sooner than

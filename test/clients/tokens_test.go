@@ -1,12 +1,11 @@
 package clients
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
-
-	"encoding/json"
 
 	"github.com/regcred/csi-driver-regcred/test/clients/world"
 )

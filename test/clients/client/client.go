@@ -38,7 +38,7 @@ func run(ctx context.Context, environment []string, program string, arguments ..
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(home)
+	defer removeAll(home)
 	cmd := exec.CommandContext(ctx, program, arguments...)
 	cmd.Dir = home
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}, environment...)
@@ -56,6 +56,9 @@ func pulled(pull func(dir string) error) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer removeAll(dir)
 	return pull(filepath.Join(dir, "image"))
 }
+
+// removeAll leaves to the sandbox what it cannot remove.
+func removeAll(dir string) { _ = os.RemoveAll(dir) }

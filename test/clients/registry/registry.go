@@ -5,6 +5,7 @@ package registry
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -117,9 +118,8 @@ func (s *Server) Ask(ctx context.Context, method, path, bearer string) (status i
 	if err != nil {
 		return 0, err
 	}
-	defer resp.Body.Close()
 	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, err
+	return resp.StatusCode, errors.Join(err, resp.Body.Close())
 }
 
 // Access is one line of the access log.

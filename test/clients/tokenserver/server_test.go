@@ -60,8 +60,10 @@ func TestAccessIsTheIntersection(t *testing.T) {
 	}
 	for name, request := range map[string]*http.Request{
 		"GET": get("robot", "right", url.Values{"service": {"registry.test"}, "scope": asked}),
-		"POST": post(url.Values{"grant_type": {"password"}, "service": {"registry.test"}, "client_id": {"test"},
-			"username": {"robot"}, "password": {"right"}, "scope": {strings.Join(asked, " ")}}),
+		"POST": post(url.Values{
+			"grant_type": {"password"}, "service": {"registry.test"}, "client_id": {"test"},
+			"username": {"robot"}, "password": {"right"}, "scope": {strings.Join(asked, " ")},
+		}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
@@ -132,8 +134,10 @@ func TestRefreshTokenOutlivesThePassword(t *testing.T) {
 	s := newServer(t)
 	_, first := send(s, get("robot", "right", url.Values{"service": {"registry.test"}, "offline_token": {"true"}}))
 	s.SetPassword("robot", "changed")
-	status, second := send(s, post(url.Values{"grant_type": {"refresh_token"}, "service": {"registry.test"}, "client_id": {"test"},
-		"refresh_token": {first.RefreshToken}, "scope": {"repository:team/base:pull"}}))
+	status, second := send(s, post(url.Values{
+		"grant_type": {"refresh_token"}, "service": {"registry.test"}, "client_id": {"test"},
+		"refresh_token": {first.RefreshToken}, "scope": {"repository:team/base:pull"},
+	}))
 	if status != http.StatusOK || second.Scope != "repository:team/base:pull" || second.RefreshToken != first.RefreshToken {
 		t.Errorf("status %d, scope %q", status, second.Scope)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
@@ -28,6 +29,11 @@ func volume(pod, connector string) kubelet.Volume {
 		Namespace: namespace, Pod: pod, ServiceAccount: "builder", Name: "registry",
 		Attributes: map[string]string{"connectors": connector},
 	}
+}
+
+func installed(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
 }
 
 func newPassword() string { return rand.Text() }

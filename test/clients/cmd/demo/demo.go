@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -179,10 +178,10 @@ func (d *demo) useFirstToken(ctx context.Context) error {
 	}
 	files := d.files(d.tokens)
 	d.clients = []client.Client{client.Crane{Files: files}}
-	switch _, err := exec.LookPath("dockerd"); {
+	switch {
 	case !sandbox.Privileged():
 		d.skip("push and pull by docker", "dockerd needs the machine's root")
-	case err != nil:
+	case !installed("docker") || !installed("dockerd"):
 		d.skip("push and pull by docker", "dockerd is not installed")
 	default:
 		if err := client.TrustCertificates(w.Registry.Host(), filepath.Join(w.Kubelet.Target(d.tokens), "certs.d")); err != nil {
@@ -248,7 +247,7 @@ func (d *demo) changeSecret(ctx context.Context) error {
 	}
 	d.checked("the running pod's volume shows it after %d ms", time.Since(began).Milliseconds())
 	skopeo := client.Skopeo{Files: d.files(d.login)}
-	if _, err := exec.LookPath(skopeo.Name()); err != nil {
+	if !installed(skopeo.Name()) {
 		d.skip("pull by skopeo", "skopeo is not installed")
 		return nil
 	}
