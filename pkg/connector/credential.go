@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"slices"
 	"strings"
 	"time"
 )
@@ -45,6 +44,9 @@ type Credential struct {
 	IssuedAt time.Time
 	// ExpiresAt is zero when nothing tells the end.
 	ExpiresAt time.Time
+	// RefreshAt is when a part of static content ends, so that the source has
+	// to be read again; zero = never.
+	RefreshAt time.Time
 	// Static content follows its source object: it has no end of its own and
 	// is read again when the source changes.
 	Static bool
@@ -62,8 +64,10 @@ type Credential struct {
 // Hosts lists the entries' hosts in order, each once.
 func (c *Credential) Hosts() []string {
 	var hosts []string
+	seen := make(map[string]bool, len(c.Entries))
 	for _, e := range c.Entries {
-		if host := e.Key.Host; !slices.Contains(hosts, host) {
+		if host := e.Key.Host; !seen[host] {
+			seen[host] = true
 			hosts = append(hosts, host)
 		}
 	}

@@ -70,3 +70,17 @@ func joinPath(prefix, path string) string {
 	}
 	return prefix + "." + path
 }
+
+// Errorf makes an error of a class whose text does not name the class: the
+// reader is told what happened, and errors.Is finds the class.
+func Errorf(class error, format string, args ...any) error {
+	return &classified{class: class, err: fmt.Errorf(format, args...)}
+}
+
+type classified struct{ class, err error }
+
+// Error gives the text alone.
+func (c *classified) Error() string { return c.err.Error() }
+
+// Unwrap leads to the class and to what the text wraps.
+func (c *classified) Unwrap() []error { return []error{c.class, c.err} }

@@ -50,7 +50,7 @@ func ParseKey(s string) (Key, error) {
 // names. The error wraps ErrInvalid.
 func CanonicalHost(hostport string) (string, error) {
 	lower := strings.ToLower(hostport)
-	name, port := splitPort(lower)
+	name, port := SplitPort(lower)
 	if !isHostName(name) || strings.HasSuffix(lower, ":") || !isPort(port) {
 		return "", fmt.Errorf("%w: registry host %q: write host or host:port, without scheme, path or user", ErrInvalid, hostport)
 	}
@@ -60,8 +60,8 @@ func CanonicalHost(hostport string) (string, error) {
 	return lower, nil
 }
 
-// splitPort cuts a trailing :port off, leaving a bracketed IPv6 address whole.
-func splitPort(host string) (name, port string) {
+// SplitPort cuts a trailing :port off, leaving a bracketed IPv6 address whole.
+func SplitPort(host string) (name, port string) {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.Contains(host[i:], "]") {
 		return host[:i], host[i+1:]
 	}
@@ -139,8 +139,8 @@ func (k Key) MatchesHost(host string) bool {
 }
 
 func hostMatches(pattern, host string) bool {
-	patternName, patternPort := splitPort(pattern)
-	name, port := splitPort(host)
+	patternName, patternPort := SplitPort(pattern)
+	name, port := SplitPort(host)
 	if patternPort != port {
 		return false
 	}

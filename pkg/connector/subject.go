@@ -38,14 +38,14 @@ func ParseRef(written, podNamespace string) (Ref, error) {
 }
 
 func checkedRef(written string, r Ref, namespaced bool) (Ref, error) {
-	if !isName(r.Name) || (namespaced && !isName(r.Namespace)) {
+	if !IsName(r.Name) || (namespaced && !IsName(r.Namespace)) {
 		return Ref{}, fmt.Errorf("%w: connector %q: write name, namespace/name or cluster:name", ErrInvalid, written)
 	}
 	return r, nil
 }
 
-// isName accepts the RFC 1123 subdomain that Kubernetes requires of object names.
-func isName(s string) bool {
+// IsName accepts the RFC 1123 subdomain that Kubernetes requires of object names.
+func IsName(s string) bool {
 	if s == "" || len(s) > 253 {
 		return false
 	}
