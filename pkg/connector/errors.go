@@ -50,6 +50,9 @@ func FieldErrors(prefix string, err error) []*FieldError {
 	if err == nil {
 		return nil
 	}
+	if _, leaf := err.(*classified); leaf {
+		return []*FieldError{{Path: prefix, Detail: err.Error()}}
+	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*FieldError
 		for _, e := range joined.Unwrap() {
