@@ -43,6 +43,7 @@ type Record struct {
 	IssuedAt     time.Time         `json:"issuedAt,omitzero"`
 	ExpiresAt    time.Time         `json:"expiresAt,omitzero"`
 	LongLived    bool              `json:"longLived,omitempty"`
+	Warnings     []string          `json:"warnings,omitempty"` // findings of the issuer
 	Detail       string            `json:"detail,omitempty"`
 }
 
@@ -52,7 +53,7 @@ func Of(event Event, c *connector.Connector, cred *connector.Credential) Record 
 	if cred != nil {
 		r.CredentialID, r.Registries = cred.ID, cred.Hosts()
 		r.Granted, r.Grain, r.LongLived = cred.Granted, cred.Grain, cred.LongLived
-		r.IssuedAt, r.ExpiresAt = cred.IssuedAt.UTC(), cred.ExpiresAt
+		r.IssuedAt, r.ExpiresAt, r.Warnings = cred.IssuedAt.UTC(), cred.ExpiresAt, cred.Warnings
 	}
 	return r
 }

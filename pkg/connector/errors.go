@@ -50,7 +50,7 @@ func FieldErrors(prefix string, err error) []*FieldError {
 	if err == nil {
 		return nil
 	}
-	if _, leaf := err.(*classified); leaf {
+	if _, leaf := err.(*classified); leaf { //nolint:errorlint // only err itself; what it wraps is not asked
 		return []*FieldError{{Path: prefix, Detail: err.Error()}}
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {

@@ -21,7 +21,10 @@ func (m *Manager) Acquire(ctx context.Context, req Request) (*Lease, error) {
 	if err := permitted(req, issuer, def); err != nil {
 		return nil, err
 	}
-	key, subject := keyOf(req, def, issuer.Audiences())
+	key, subject, err := keyOf(req, def, issuer.Audiences())
+	if err != nil {
+		return nil, err
+	}
 	place := func() *shared {
 		return &shared{
 			key: key, connector: req.Connector, definition: def, issuer: issuer, subject: subject,
@@ -41,6 +44,15 @@ func (m *Manager) Acquire(ctx context.Context, req Request) (*Lease, error) {
 			return nil, fmt.Errorf("waiting for issuer %s: %w", def.Kind, ctx.Err())
 		}
 	}
+}
+
+// Audiences returns the token audiences that a Connector's issuer asks for.
+func (m *Manager) Audiences(c *connector.Connector) ([]string, error) {
+	issuer, _, err := m.issuerFor(c)
+	if err != nil {
+		return nil, err
+	}
+	return issuer.Audiences(), nil
 }
 
 // permitted refuses, before any call, what the Connector does not allow.

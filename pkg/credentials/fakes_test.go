@@ -120,6 +120,9 @@ func (i making) Revoke(_ context.Context, req issuers.Request, handle connector.
 	return nil
 }
 
+// takenBack is the password of a Secret whose owner no longer consents.
+const takenBack = "taken back"
+
 // stored hands out what a Secret named "pull" holds.
 type stored struct{ minting }
 
@@ -128,6 +131,9 @@ func (i stored) Issue(ctx context.Context, req issuers.Request) (*connector.Cred
 	object, err := req.Objects.Object(ctx, connector.KindSecret, "pull")
 	if err != nil {
 		return nil, issuers.Retry(0, "SecretNotFound", "Secret %q: %w", "pull", err)
+	}
+	if object.Data["password"].Reveal() == takenBack {
+		return nil, issuers.Deny("SecretNotLabelled", "the owner took it back: %w", connector.ErrDenied)
 	}
 	return &connector.Credential{
 		IssuedAt: time.Now(), Static: true, LongLived: true, Grain: connector.GrainNone,

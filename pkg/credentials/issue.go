@@ -117,6 +117,9 @@ func accept(j job, cred *connector.Credential) error {
 	if cred.ExpiresAt.IsZero() && !cred.Static && c.DefaultTTL > 0 {
 		cred.ExpiresAt = cred.IssuedAt.Add(c.DefaultTTL)
 	}
+	if cred.ExpiresAt.Sub(now) > foreseeable {
+		cred.ExpiresAt = time.Time{} // as good as none, and beyond what records can say
+	}
 	if cred.Expired(now) {
 		return issuers.Retry(0, "AlreadyExpired", "issuer %s gave a credential that ended at %s: compare the clocks of the node and the provider", j.definition.Kind, cred.ExpiresAt.UTC().Format(time.RFC3339))
 	}
@@ -132,11 +135,8 @@ func accept(j job, cred *connector.Credential) error {
 // land puts a flight's outcome in force and tells who is concerned.
 func (m *Manager) land(s *shared, out outcome) {
 	if out.err == nil {
-		m.mu.Lock()
 		out.renewAt = renewAt(out.credential, s.connector.MaxAge)
-		document := encodeShared(s, out)
-		m.mu.Unlock()
-		if err := m.Credentials.Put(s.key, document); err != nil {
+		if err := m.keep(s, out); err != nil {
 			m.abandon(out.intent, out.credential, err)
 			out = outcome{lookups: out.lookups, err: fmt.Errorf("keeping the credential for a restart: %w", err)}
 		}
@@ -153,7 +153,7 @@ func (m *Manager) land(s *shared, out outcome) {
 	if out.err == nil {
 		changed = m.succeed(s, out, now)
 	} else {
-		failed = m.fail(s, out.err, now)
+		changed, failed = m.fail(s, out.err, now)
 	}
 	if !s.held() {
 		m.forgetUnused(s, now)
@@ -191,14 +191,33 @@ func (m *Manager) succeed(s *shared, out outcome, now time.Time) (changed []stri
 	return changed
 }
 
-func (m *Manager) fail(s *shared, err error, now time.Time) (failed []string) {
+// fail keeps the last good credential. Static content whose source is gone has
+// a grace time; content that its owner took back is emptied at once.
+func (m *Manager) fail(s *shared, err error, now time.Time) (changed, failed []string) {
 	s.failures++
 	s.lastErr = err
 	s.retryAt = now.Add(backOff(err, s.failures))
-	if s.current != nil && s.current.Static && s.staleUntil.IsZero() && errors.Is(err, connector.ErrNotFound) {
+	if s.current == nil || !s.current.Static {
+		return nil, holdersOf(s)
+	}
+	switch {
+	case errors.Is(err, connector.ErrDenied):
+		changed = m.emptyNow(s, err.Error())
+	case errors.Is(err, connector.ErrNotFound) && s.staleUntil.IsZero():
 		s.staleUntil = now.Add(staleGrace)
 	}
-	return holdersOf(s)
+	return changed, holdersOf(s)
+}
+
+// keep writes what a restart needs once out is in force.
+func (m *Manager) keep(s *shared, out outcome) error {
+	m.mu.Lock()
+	document, err := encodeShared(s, out)
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return m.Credentials.Put(s.key, document)
 }
 
 func (m *Manager) auditOutcome(c *connector.Connector, subject connector.Subject, before *connector.Credential, out outcome) {

@@ -32,7 +32,7 @@ type keyParts struct {
 
 // keyOf derives the key under which a credential is shared, and the subject
 // that it is for: nobody in particular when all users of the Connector share it.
-func keyOf(req Request, def issuers.Definition, audiences []string) (string, connector.Subject) {
+func keyOf(req Request, def issuers.Definition, audiences []string) (string, connector.Subject, error) {
 	c := req.Connector
 	identity := sharedBy(req.Identity.Subject(), def.Sharing.Narrower(c.Sharing))
 	parts, err := json.Marshal(keyParts{
@@ -41,10 +41,10 @@ func keyOf(req Request, def issuers.Definition, audiences []string) (string, con
 		Audiences: slices.Sorted(slices.Values(audiences)), Scope: req.Scope, TTL: req.TTL, Identity: identity,
 	})
 	if err != nil {
-		panic(err) // unreachable: every part is plain data
+		return "", identity, connector.Errorf(connector.ErrInvalid, "connector %s: %w", c.Ref, err)
 	}
 	sum := sha256.Sum256(parts)
-	return hex.EncodeToString(sum[:]), identity
+	return hex.EncodeToString(sum[:]), identity, nil
 }
 
 // sharedBy reduces a subject to the part that all who share a credential have

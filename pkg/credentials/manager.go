@@ -350,7 +350,7 @@ func (m *Manager) Idle() bool {
 func (m *Manager) issuerFor(c *connector.Connector) (issuers.Issuer, issuers.Definition, error) {
 	def, ok := m.definitions[c.Issuer.Kind]
 	if !ok {
-		return nil, def, fmt.Errorf("%w: issuer %q is unknown to this version of the driver", connector.ErrInvalid, c.Issuer.Kind)
+		return nil, def, connector.Errorf(connector.ErrInvalid, "issuer %q is unknown to this version of the driver", c.Issuer.Kind)
 	}
 	configuration := c.Issuer.Kind + " " + string(c.Issuer.Config)
 	m.mu.Lock()

@@ -500,3 +500,34 @@ func TestAgeLimitReplacesALongLife(t *testing.T) {
 		}
 	})
 }
+
+func TestStaticContentThatItsOwnerTookBackGoesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.objects.put("pull", "one")
+		n.run(t)
+		lease := acquire(t, n, ask("stored", "a"))
+		n.objects.put("pull", takenBack)
+		n.Changed(secretChanged())
+		synctest.Wait()
+		if state := lease.State(); state.Credential != nil || state.Emptied != "the owner took it back: denied" {
+			t.Errorf("still there: %v, emptied %q", state.Credential, state.Emptied)
+		}
+		if changed, _ := n.heard.counts("a"); changed != 1 {
+			t.Errorf("the holder heard %d changes", changed)
+		}
+	})
+}
+
+func TestAnEndBeyondBeliefIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.life = 250 * 365 * 24 * time.Hour })
+		req := ask("minting", "a")
+		req.Connector.AllowLongLived = true
+		cred := acquire(t, n, req).State().Credential
+		if !cred.ExpiresAt.IsZero() || !cred.LongLived {
+			t.Errorf("expires at %v, long-lived %v", cred.ExpiresAt, cred.LongLived)
+		}
+	})
+}

@@ -31,6 +31,7 @@ type credentialRecord struct {
 	Fields    map[string]string `json:"fields,omitempty"`
 	IssuedAt  time.Time         `json:"issuedAt"`
 	ExpiresAt time.Time         `json:"expiresAt,omitzero"`
+	RefreshAt time.Time         `json:"refreshAt,omitzero"`
 	Static    bool              `json:"static,omitempty"`
 	LongLived bool              `json:"longLived,omitempty"`
 	Handle    connector.Handle  `json:"handle,omitempty"`
@@ -51,7 +52,7 @@ type entryRecord struct {
 }
 
 // encodeShared writes what a restart needs once out is in force.
-func encodeShared(s *shared, out outcome) []byte {
+func encodeShared(s *shared, out outcome) ([]byte, error) {
 	r := sharedRecord{
 		Connector: s.connector, Subject: s.subject, Scope: s.scope, TTL: s.ttl,
 		Current: recordOf(out.credential, out.intent, time.Time{}), RenewAt: out.renewAt, Lookups: out.lookups,
@@ -62,16 +63,12 @@ func encodeShared(s *shared, out outcome) []byte {
 	if s.current != nil && s.intent != "" {
 		r.Superseded = append(r.Superseded, recordOf(s.current, s.intent, revokeAt(time.Now().Round(0), s.current, s.connector.Overlap)))
 	}
-	document, err := json.Marshal(r)
-	if err != nil {
-		panic(err) // unreachable: every part is plain data
-	}
-	return document
+	return json.Marshal(r)
 }
 
 func recordOf(c *connector.Credential, intent string, revokeAt time.Time) credentialRecord {
 	r := credentialRecord{
-		ID: c.ID, IssuedAt: c.IssuedAt, ExpiresAt: c.ExpiresAt, Static: c.Static, LongLived: c.LongLived,
+		ID: c.ID, IssuedAt: c.IssuedAt, ExpiresAt: c.ExpiresAt, RefreshAt: c.RefreshAt, Static: c.Static, LongLived: c.LongLived,
 		Handle: c.Handle, Granted: c.Granted, Grain: c.Grain, Warnings: c.Warnings, Intent: intent, RevokeAt: revokeAt,
 	}
 	for _, e := range c.Entries {
@@ -91,7 +88,7 @@ func recordOf(c *connector.Credential, intent string, revokeAt time.Time) creden
 
 func (r credentialRecord) credential() *connector.Credential {
 	c := &connector.Credential{
-		ID: r.ID, IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt, Static: r.Static, LongLived: r.LongLived,
+		ID: r.ID, IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt, RefreshAt: r.RefreshAt, Static: r.Static, LongLived: r.LongLived,
 		Handle: r.Handle, Granted: r.Granted, Grain: r.Grain, Warnings: r.Warnings,
 	}
 	for _, e := range r.Entries {

@@ -13,6 +13,8 @@ const (
 	unknownLife = 24 * time.Hour
 	// maxOverlap is the default upper bound of a superseded credential's rest.
 	maxOverlap = time.Hour
+	// foreseeable bounds the ends that are believed.
+	foreseeable = 100 * 365 * 24 * time.Hour
 	// staleGrace is how long static content outlives its source.
 	staleGrace = 10 * time.Minute
 	// terminalBackOff is the least wait after a failure that asking again
@@ -24,10 +26,10 @@ const (
 
 // renewAt picks a random point between half and three quarters of the life,
 // so that credentials issued together do not fall due together. Static content
-// is not renewed by time: its source tells of a change.
+// is read again when its source tells of a change, or when a part of it ends.
 func renewAt(c *connector.Credential, maxAge time.Duration) time.Time {
 	if c.Static {
-		return time.Time{}
+		return c.RefreshAt
 	}
 	life := c.Life()
 	if life <= 0 {

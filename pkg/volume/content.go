@@ -20,22 +20,40 @@ import (
 func (m *Manager) files(ctx context.Context, v *volume) (render.Files, error) {
 	a := v.spec.Attributes
 	in := render.Input{Configurations: a.Configurations, Exclude: a.Exclude, MountPath: a.MountPath}
+	var problem error
 	for _, g := range v.grants {
 		source, err := m.source(ctx, g)
-		if err != nil {
-			return nil, fmt.Errorf("connector %s: %w", g.use.Ref, err)
+		switch {
+		case err != nil && g.trust != nil:
+			m.Events.Event(v.spec.Subject, true, "TrustNotFound", "connector "+g.use.Ref.String()+": "+err.Error()+"; what was known last stays in force")
+		case err != nil:
+			problem = fmt.Errorf("connector %s: %w", g.use.Ref, err)
+			empty(&source, err.Error())
 		}
 		in.Sources = append(in.Sources, source)
 	}
+	// What has to go must not stay because something else is missing or cannot
+	// be said.
+	mustGo := slices.ContainsFunc(v.grants, func(g *grant) bool { return g.credential() == nil })
+	if problem != nil && !mustGo {
+		return nil, problem
+	}
 	files, err := render.Render(in)
-	if err != nil && slices.ContainsFunc(in.Sources, func(s render.Source) bool { return s.Credential == nil }) {
-		// What has to go must not stay because something else cannot be said.
+	if err != nil && mustGo {
 		for i := range in.Sources {
 			empty(&in.Sources[i], "the files cannot be rendered: "+err.Error())
 		}
 		return render.Render(in)
 	}
 	return files, err
+}
+
+// credential is what the grant has to show now.
+func (g *grant) credential() *connector.Credential {
+	if g.lease == nil {
+		return nil
+	}
+	return g.lease.State().Credential
 }
 
 // empty takes a source's secrets out.
@@ -73,13 +91,13 @@ func (m *Manager) source(ctx context.Context, g *grant) (render.Source, error) {
 		s.Claims, s.RenewAt = claims(hosts), time.Time{}
 	}
 	trust, err := issuers.ResolveTrust(ctx, objectsOf{m.Objects, g.connector.ObjectNamespace}, g.connector.Registries)
-	if err != nil {
-		return s, err
+	if err == nil {
+		g.trust = trust
 	}
-	for _, t := range trust {
+	for _, t := range g.trust {
 		s.Registries = append(s.Registries, registry(t, s.Credential != nil))
 	}
-	return s, nil
+	return s, err
 }
 
 // registry keeps a client key out unless the Connector delivers it, and when
@@ -189,8 +207,20 @@ func (m *Manager) delivered(v *volume) {
 			continue
 		}
 		g.delivered = cred.ID
+		m.warn(v, g, cred.Warnings)
 		r := audit.Of(audit.Delivered, g.connector, cred)
 		r.Subject, r.VolumeID = v.spec.Subject, v.spec.Place.ID
 		m.Audit.Write(r)
 	}
+}
+
+// warn tells the pod's owner of each finding of an issuer once.
+func (m *Manager) warn(v *volume, g *grant, warnings []string) {
+	for _, warning := range warnings {
+		if !slices.Contains(g.warned, warning) {
+			g.warned = append(g.warned, warning)
+			m.Events.Event(v.spec.Subject, true, "CredentialWarning", "connector "+g.use.Ref.String()+": "+warning)
+		}
+	}
+	g.warned = slices.DeleteFunc(g.warned, func(told string) bool { return !slices.Contains(warnings, told) })
 }

@@ -184,6 +184,10 @@ type cluster struct {
 	refusal    error // of the provider
 	calls      int
 	events     []string
+	objects    map[string]*connector.Object
+	warnings   []string // of the provider's next answers
+	audiences  []string // that the issuer asks for
+	tokens     []string // that it was given
 }
 
 func (c *cluster) do(f func()) {
@@ -216,7 +220,12 @@ func (c *cluster) Authorize(context.Context, connector.Subject, connector.Ref) e
 	return c.verdict
 }
 
-func (c *cluster) Object(context.Context, connector.ObjectKind, string, string) (*connector.Object, error) {
+func (c *cluster) Object(_ context.Context, _ connector.ObjectKind, _, name string) (*connector.Object, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if found := c.objects[name]; found != nil {
+		return found, nil
+	}
 	return nil, connector.ErrNotFound
 }
 
@@ -266,15 +275,26 @@ type countingConfig struct {
 
 func (countingConfig) Validate() error { return nil }
 
-func (i counting) Audiences() []string { return nil }
+func (i counting) Audiences() []string {
+	i.cluster.mu.Lock()
+	defer i.cluster.mu.Unlock()
+	return i.cluster.audiences
+}
 
-func (i counting) Issue(ctx context.Context, _ issuers.Request) (*connector.Credential, error) {
+func (i counting) Issue(ctx context.Context, req issuers.Request) (*connector.Credential, error) {
 	var n int
 	var delay time.Duration
 	var refusal error
+	var warnings, tokens []string
+	for _, audience := range append(i.Audiences(), "never.asked") {
+		if token, err := req.Identity.Token(ctx, audience); err == nil {
+			tokens = append(tokens, token.JWT.Reveal())
+		}
+	}
 	i.cluster.do(func() {
 		i.cluster.calls++
-		n, delay, refusal = i.cluster.calls, i.cluster.delay, i.cluster.refusal
+		i.cluster.tokens = tokens
+		n, delay, refusal, warnings = i.cluster.calls, i.cluster.delay, i.cluster.refusal, i.cluster.warnings
 	})
 	select {
 	case <-time.After(delay):
@@ -286,7 +306,7 @@ func (i counting) Issue(ctx context.Context, _ issuers.Request) (*connector.Cred
 	}
 	now := time.Now()
 	return &connector.Credential{
-		IssuedAt: now, ExpiresAt: now.Add(time.Hour),
+		IssuedAt: now, ExpiresAt: now.Add(time.Hour), Warnings: warnings,
 		Entries: []connector.Entry{{Key: connector.Key{Host: i.host}, Username: "u", Password: connector.NewSecret(fmt.Sprint("password-", n))}},
 	}, nil
 }
@@ -311,7 +331,7 @@ func start(t *testing.T) *node {
 	n := &node{
 		cluster: &cluster{
 			connectors: map[connector.Ref]*connector.Connector{}, broken: map[connector.Ref]error{},
-			labels: map[string]map[string]string{},
+			labels: map[string]map[string]string{}, objects: map[string]*connector.Object{},
 		},
 		disk: newDisk(), volumes: &records{all: map[string][]byte{}}, credentials: &records{all: map[string][]byte{}},
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/credentials"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 )
 
 // grant is a volume's use of one connector. The volume's work lock guards it.
@@ -22,6 +23,8 @@ type grant struct {
 	deniedAt  time.Time            // of the first explicit denial in a row
 	delivered string               // id of the credential that the files show
 	lostAt    time.Time            // when a restart found its credential lost
+	trust     []issuers.Trust      // of the registries, as resolved last
+	warned    []string             // findings that were told already
 }
 
 // lost reports whether nobody knows the credential that the files show: it
@@ -45,7 +48,7 @@ func (m *Manager) admit(ctx context.Context, subject connector.Subject, use Use)
 	}
 	if err := m.authorized(ctx, subject, use.Ref); err != nil {
 		if errors.Is(err, connector.ErrDenied) {
-			return nil, fmt.Errorf("connector %s: ServiceAccount %s is not permitted to use it: grant it verb use on %s.regcred.dev: %w", use.Ref, subject, resource(use.Ref), err)
+			return nil, connector.Errorf(connector.ErrDenied, "connector %s: ServiceAccount %s is not permitted to use it: grant it verb use on %s.regcred.dev", use.Ref, subject, resource(use.Ref))
 		}
 		return nil, fmt.Errorf("connector %s: asking whether ServiceAccount %s may use it: %w", use.Ref, subject, err)
 	}
@@ -69,11 +72,11 @@ func (m *Manager) consented(subject connector.Subject, use Use) (*connector.Conn
 	}
 	switch {
 	case !own:
-		return nil, fmt.Errorf("%w: connector %s does not exist or its spec.access does not admit ServiceAccount %s", connector.ErrDenied, use.Ref, subject)
+		return nil, connector.Errorf(connector.ErrDenied, "connector %s does not exist or its spec.access does not admit ServiceAccount %s", use.Ref, subject)
 	case err == nil:
-		return nil, fmt.Errorf("%w: connector %s: its spec.access does not admit ServiceAccount %s", connector.ErrDenied, use.Ref, subject)
+		return nil, connector.Errorf(connector.ErrDenied, "connector %s: its spec.access does not admit ServiceAccount %s", use.Ref, subject)
 	case errors.Is(err, connector.ErrNotFound):
-		return nil, fmt.Errorf("connector %s does not exist in the pod's namespace: create it or correct the volume attribute connectors: %w", use.Ref, connector.ErrNotFound)
+		return nil, connector.Errorf(connector.ErrNotFound, "connector %s does not exist in the pod's namespace: create it or correct the volume attribute connectors", use.Ref)
 	default:
 		return nil, fmt.Errorf("connector %s: %w", use.Ref, err)
 	}
@@ -91,7 +94,7 @@ func (m *Manager) authorized(ctx context.Context, subject connector.Subject, ref
 		result = "denied"
 	case err != nil:
 		result = "error"
-		err = fmt.Errorf("%w: %w", connector.ErrUnavailable, err)
+		err = connector.Errorf(connector.ErrUnavailable, "%w", err)
 	}
 	m.Metrics.Authorizations.WithLabelValues(result).Inc()
 	return err
@@ -179,19 +182,31 @@ func (m *Manager) follow(ctx context.Context, v *volume, g *grant, c *connector.
 	if g.lease != nil && g.connector != nil && g.connector.Generation == c.Generation && g.connector.UID == c.UID {
 		return false
 	}
-	lease, err := m.lease(ctx, v, c, g.use)
+	former := g.connector
+	g.connector = c
+	lease, err := m.takeOver(ctx, v, g)
 	if err != nil {
+		g.connector = former
 		m.report(v, err)
 		return false
 	}
-	if former := g.lease; former != nil && former.Key() != lease.Key() {
-		former.Release()
+	if g.lease != nil && g.lease.Key() != lease.Key() {
+		g.lease.Release()
 	}
-	g.lease, g.connector, g.withdrawn = lease, c, ""
+	g.lease, g.withdrawn = lease, ""
 	if err := m.save(v); err != nil {
 		m.report(v, err)
 	}
 	return true
+}
+
+// takeOver acquires the credential of a generation, for which other tokens may
+// be needed than before.
+func (m *Manager) takeOver(ctx context.Context, v *volume, g *grant) (*credentials.Lease, error) {
+	if err := m.wantTokens(v); err != nil {
+		return nil, err
+	}
+	return m.lease(ctx, v, g.connector, g.use)
 }
 
 // report notes that a volume could not be brought up to date and plans

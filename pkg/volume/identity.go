@@ -2,6 +2,8 @@ package volume
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +17,7 @@ type identity struct {
 	subject connector.Subject
 
 	mu     sync.Mutex
+	wanted []string // audiences that the volume's issuers ask for
 	tokens map[string]issuers.Token
 }
 
@@ -35,13 +38,27 @@ func (i *identity) Token(_ context.Context, audience string) (issuers.Token, err
 	return token, nil
 }
 
-// refresh takes over fresh tokens and reports whether there are any.
+// refresh takes over the fresh tokens that an issuer asks for, and reports
+// whether there are any. The others are forgotten here.
 func (i *identity) refresh(tokens map[string]issuers.Token) bool {
-	if len(tokens) == 0 {
-		return false
-	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.tokens = tokens
-	return true
+	fresh := false
+	for _, audience := range i.wanted {
+		if token, ok := tokens[audience]; ok {
+			if i.tokens == nil {
+				i.tokens = map[string]issuers.Token{}
+			}
+			i.tokens[audience], fresh = token, true
+		}
+	}
+	return fresh
+}
+
+// want says which audiences to keep tokens of.
+func (i *identity) want(audiences []string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.wanted = audiences
+	maps.DeleteFunc(i.tokens, func(audience string, _ issuers.Token) bool { return !slices.Contains(audiences, audience) })
 }

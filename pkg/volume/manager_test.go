@@ -2,11 +2,19 @@ package volume_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
@@ -92,39 +100,39 @@ func TestRefusals(t *testing.T) {
 	}{
 		{
 			"own, missing", "nowhere", func(*cluster) {}, connector.ErrNotFound,
-			"connector ci/nowhere does not exist in the pod's namespace: create it or correct the volume attribute connectors: not found",
+			"connector ci/nowhere does not exist in the pod's namespace: create it or correct the volume attribute connectors",
 		},
 		{
 			"foreign, missing", "other/reg", func(*cluster) {}, connector.ErrDenied,
-			"denied: connector other/reg does not exist or its spec.access does not admit ServiceAccount ci/builder",
+			"connector other/reg does not exist or its spec.access does not admit ServiceAccount ci/builder",
 		},
 		{
 			"foreign, not admitted", "other/reg", func(c *cluster) { c.declare(foreign) }, connector.ErrDenied,
-			"denied: connector other/reg does not exist or its spec.access does not admit ServiceAccount ci/builder",
+			"connector other/reg does not exist or its spec.access does not admit ServiceAccount ci/builder",
 		},
 		{
 			"cluster, without access", "cluster:shared", func(c *cluster) { c.declare(shared) }, connector.ErrDenied,
-			"denied: connector cluster:shared does not exist or its spec.access does not admit ServiceAccount ci/builder",
+			"connector cluster:shared does not exist or its spec.access does not admit ServiceAccount ci/builder",
 		},
 		{
 			"own, closed to the ServiceAccount", "closed", func(c *cluster) {
 				c.declare(closed, func(c *connector.Connector) { c.Access = []connector.Peer{{ServiceAccounts: []string{"deployer"}}} })
 			}, connector.ErrDenied,
-			"denied: connector ci/closed: its spec.access does not admit ServiceAccount ci/builder",
+			"connector ci/closed: its spec.access does not admit ServiceAccount ci/builder",
 		},
 		{
 			"foreign, not permitted", "other/reg", func(c *cluster) {
 				c.declare(foreign, func(c *connector.Connector) { c.Access = []connector.Peer{{Namespaces: []string{"ci"}}} })
 				c.verdict = connector.ErrDenied
 			}, connector.ErrDenied,
-			"connector other/reg: ServiceAccount ci/builder is not permitted to use it: grant it verb use on connectors.regcred.dev: denied",
+			"connector other/reg: ServiceAccount ci/builder is not permitted to use it: grant it verb use on connectors.regcred.dev",
 		},
 		{
 			"foreign, nobody can tell", "other/reg", func(c *cluster) {
 				c.declare(foreign, func(c *connector.Connector) { c.Access = []connector.Peer{{Namespaces: []string{"ci"}}} })
 				c.verdict = errors.New("the API server is away")
 			}, connector.ErrUnavailable,
-			"connector other/reg: asking whether ServiceAccount ci/builder may use it: unavailable: the API server is away",
+			"connector other/reg: asking whether ServiceAccount ci/builder may use it: the API server is away",
 		},
 		{
 			"never valid", "reg", func(c *cluster) { c.broken[own] = fmt.Errorf("%w: spec.issuer: is missing", connector.ErrPrecondition) }, connector.ErrPrecondition,
@@ -281,6 +289,77 @@ func TestWithdrawnConsentEmptiesOneVolumeAndComesBack(t *testing.T) {
 		synctest.Wait()
 		if n.shown("a", "two.test") == "" {
 			t.Error("consent came back, the entry did not")
+		}
+	})
+}
+
+func TestWithdrawnConsentEmptiesAlsoWithoutTheCA(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		private := func(c *connector.Connector) {
+			c.Registries[0].TLS.CAConfigMap = &connector.ObjectKey{Name: "ca", Key: "ca.crt"}
+		}
+		n.cluster.objects["ca"] = &connector.Object{Data: map[string]connector.Secret{"ca.crt": connector.NewSecret(aCertificate(t))}}
+		n.cluster.declare(own, private)
+		publish(t, n, spec(t, "a", "reg"))
+		n.cluster.do(func() { delete(n.cluster.objects, "ca") })
+		n.SourceChanged(connector.Change{Kind: connector.ChangedConfigMap, Namespace: "ci", Name: "ca"})
+		synctest.Wait()
+		if n.shown("a", "reg.test") != "password-1" {
+			t.Error("a CA that is away took the credential with it")
+		}
+		for n.cluster.callCount() < 2 {
+			pass(time.Second)
+		}
+		if n.shown("a", "reg.test") != "password-2" {
+			t.Error("a CA that is away kept a renewal out")
+		}
+		n.cluster.declare(own, private, func(c *connector.Connector) { c.Access = []connector.Peer{} })
+		n.SourceChanged(connector.Change{Kind: connector.ChangedConnector, Namespace: "ci", Name: "reg"})
+		synctest.Wait()
+		if n.shown("a", "reg.test") != "" || n.disk.file("/pods/a", "ca.crt") == "" {
+			t.Errorf("shown %q; the CA as known last: %q", n.shown("a", "reg.test"), n.disk.file("/pods/a", "ca.crt"))
+		}
+	})
+}
+
+// aCertificate makes a certificate in PEM.
+func aCertificate(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func TestOnlyTokensThatAnIssuerAsksForAreKept(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		n.cluster.audiences = []string{"registry"}
+		s := spec(t, "a", "reg")
+		s.Tokens = map[string]issuers.Token{
+			"registry": {JWT: connector.NewSecret("for the registry")}, "never.asked": {JWT: connector.NewSecret("for nobody")},
+		}
+		publish(t, n, s)
+		publish(t, n, s) // a republish delivers them again
+		pass(50 * time.Minute)
+		if diff := cmp.Diff([]string{"for the registry"}, n.cluster.tokens); diff != "" || n.cluster.callCount() != 2 {
+			t.Errorf("%d calls, the last with %v", n.cluster.callCount(), n.cluster.tokens)
+		}
+	})
+}
+
+func TestFindingsOfAnIssuerAreToldOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		n.cluster.warnings = []string{"a helper was left out"}
+		publish(t, n, spec(t, "a", "reg"))
+		pass(3 * time.Hour) // several renewals
+		if diff := cmp.Diff([]string{"CredentialWarning"}, n.cluster.events); diff != "" {
+			t.Error(diff)
 		}
 	})
 }

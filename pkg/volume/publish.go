@@ -10,6 +10,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 )
 
 // attempt is a publish under way. It outlives the call that began it, so that
@@ -27,7 +28,7 @@ type attempt struct {
 func (m *Manager) Publish(ctx context.Context, spec Spec) error {
 	if v := m.known(spec.Place.ID); v != nil {
 		if !sameRequest(v.spec, spec) {
-			return fmt.Errorf("%w: volume %s is published at %s with other attributes", connector.ErrConflict, spec.Place.ID, v.spec.Place.Target)
+			return connector.Errorf(connector.ErrConflict, "volume %s is published at %s with other attributes", spec.Place.ID, v.spec.Place.Target)
 		}
 		published, err := m.Disk.Published(spec.Place)
 		if err != nil {
@@ -88,12 +89,12 @@ func (m *Manager) join(ctx context.Context, spec Spec) (*attempt, error) {
 	defer m.mu.Unlock()
 	if a := m.attempts[spec.Place.ID]; a != nil {
 		if !sameRequest(a.spec, spec) {
-			return nil, fmt.Errorf("%w: volume %s is being published with another target or other attributes", connector.ErrConflict, spec.Place.ID)
+			return nil, connector.Errorf(connector.ErrConflict, "volume %s is being published with another target or other attributes", spec.Place.ID)
 		}
 		return a, nil
 	}
 	if m.stopped {
-		return nil, fmt.Errorf("%w: the driver is stopping", connector.ErrUnavailable)
+		return nil, connector.Errorf(connector.ErrUnavailable, "the driver is stopping")
 	}
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTime)
 	a := &attempt{spec: spec, cancel: cancel, done: make(chan struct{})}
@@ -131,7 +132,7 @@ func (m *Manager) publish(ctx context.Context, spec Spec) (err error) {
 			m.forget(v)
 		}
 	}()
-	if err := m.grantAll(ctx, v); err != nil {
+	if err := m.grantAll(ctx, v, spec.Tokens); err != nil {
 		return err
 	}
 	v.work.Lock()
@@ -156,7 +157,7 @@ func (m *Manager) publish(ctx context.Context, spec Spec) (err error) {
 }
 
 func newVolume(spec Spec) *volume {
-	v := &volume{spec: spec, identity: &identity{subject: spec.Subject, tokens: spec.Tokens}}
+	v := &volume{spec: spec, identity: &identity{subject: spec.Subject}}
 	v.spec.Tokens = nil
 	for _, use := range spec.Attributes.Uses {
 		v.grants = append(v.grants, &grant{use: use})
@@ -166,7 +167,7 @@ func newVolume(spec Spec) *volume {
 
 // grantAll admits the pod to each connector first, so that a refusal costs no
 // credential, and then acquires the leases side by side.
-func (m *Manager) grantAll(ctx context.Context, v *volume) error {
+func (m *Manager) grantAll(ctx context.Context, v *volume, tokens map[string]issuers.Token) error {
 	for _, g := range v.grants {
 		c, err := m.admit(ctx, v.spec.Subject, g.use)
 		if err != nil {
@@ -174,6 +175,10 @@ func (m *Manager) grantAll(ctx context.Context, v *volume) error {
 		}
 		g.connector = c
 	}
+	if err := m.wantTokens(v); err != nil {
+		return err
+	}
+	v.identity.refresh(tokens)
 	if len(v.grants) == 1 {
 		return m.grantOne(ctx, v, v.grants[0])
 	}
@@ -182,6 +187,20 @@ func (m *Manager) grantAll(ctx context.Context, v *volume) error {
 		group.Go(func() error { return m.grantOne(ctx, v, g) })
 	}
 	return group.Wait()
+}
+
+// wantTokens has the volume keep the tokens that its issuers ask for, and no other.
+func (m *Manager) wantTokens(v *volume) error {
+	var audiences []string
+	for _, g := range v.grants {
+		asked, err := m.Leases.Audiences(g.connector)
+		if err != nil {
+			return fmt.Errorf("connector %s: %w", g.use.Ref, err)
+		}
+		audiences = append(audiences, asked...)
+	}
+	v.identity.want(audiences)
+	return nil
 }
 
 func (m *Manager) grantOne(ctx context.Context, v *volume, g *grant) (err error) {

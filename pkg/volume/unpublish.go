@@ -21,7 +21,7 @@ func (m *Manager) Unpublish(ctx context.Context, id, target string) error {
 		return m.remove(ctx, &volume{spec: Spec{Place: Place{ID: id, Target: target}}})
 	}
 	if v.spec.Place.Target != target {
-		return fmt.Errorf("%w: volume %s is published at %s, not at %s", connector.ErrConflict, id, v.spec.Place.Target, target)
+		return connector.Errorf(connector.ErrConflict, "volume %s is published at %s, not at %s", id, v.spec.Place.Target, target)
 	}
 	v.work.Lock()
 	defer v.work.Unlock()
@@ -80,7 +80,7 @@ func (m *Manager) Stats(_ context.Context, id, path string) (Stats, error) {
 	}
 	m.mu.Unlock()
 	if v == nil || (path != "" && v.spec.Place.Target != path) {
-		return Stats{}, fmt.Errorf("%w: volume %s is not published at %s", connector.ErrNotFound, id, path)
+		return Stats{}, connector.Errorf(connector.ErrNotFound, "volume %s is not published at %s", id, path)
 	}
 	published, err := m.Disk.Published(v.spec.Place)
 	if err != nil {
