@@ -21,9 +21,14 @@ const (
 type Scope struct {
 	// Repositories are repository names or patterns, without the host. In a
 	// pattern * stands for characters within one segment, ** for any number
-	// of segments.
+	// of segments. Only whole segments are matched: team/* holds team/app,
+	// never team-evil/app.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=255
+	// +kubebuilder:validation:items:Pattern=`^(\*\*|(\*|\*?[a-z0-9]+(\*[a-z0-9]+)*\*?)((\.|_|__|-+)(\*|\*?[a-z0-9]+(\*[a-z0-9]+)*\*?))*)(/(\*\*|(\*|\*?[a-z0-9]+(\*[a-z0-9]+)*\*?)((\.|_|__|-+)(\*|\*?[a-z0-9]+(\*[a-z0-9]+)*\*?))*))*$`
+	// +kubebuilder:validation:items:XValidation:rule="self.split('*').size() <= 9",message="at most 8 asterisks stand in one pattern"
 	Repositories []string `json:"repositories,omitempty"`
 	// Actions are pull, push or both.
 	// +optional
@@ -59,7 +64,7 @@ func (s Scope) Narrow(want Scope) (Scope, error) {
 	if len(want.Repositories) > 0 {
 		for _, repository := range want.Repositories {
 			if len(s.Repositories) > 0 && !slices.ContainsFunc(s.Repositories, func(p string) bool { return covers(p, repository) }) {
-				return Scope{}, fmt.Errorf("%w: repository %q is outside the Connector's spec.scope.repositories %q", ErrDenied, repository, s.Repositories)
+				return Scope{}, Errorf(ErrDenied, "repository %q is outside the Connector's spec.scope.repositories %q", repository, s.Repositories)
 			}
 		}
 		out.Repositories = want.Repositories
@@ -67,7 +72,7 @@ func (s Scope) Narrow(want Scope) (Scope, error) {
 	if len(want.Actions) > 0 {
 		for _, action := range want.Actions {
 			if len(s.Actions) > 0 && !slices.Contains(s.Actions, action) {
-				return Scope{}, fmt.Errorf("%w: action %q is outside the Connector's spec.scope.actions %q", ErrDenied, action, s.Actions)
+				return Scope{}, Errorf(ErrDenied, "action %q is outside the Connector's spec.scope.actions %q", action, s.Actions)
 			}
 		}
 		out.Actions = want.Actions
@@ -85,40 +90,6 @@ func (s Scope) sorted() Scope {
 // Literal reports whether every repository is a plain name.
 func (s Scope) Literal() bool {
 	return !slices.ContainsFunc(s.Repositories, func(r string) bool { return strings.Contains(r, "*") })
-}
-
-// covers reports whether pattern matches everything that repository, itself a
-// name or a pattern, can stand for. In doubt it says no.
-func covers(pattern, repository string) bool {
-	return coversSegments(strings.Split(pattern, "/"), strings.Split(repository, "/"))
-}
-
-func coversSegments(pattern, repository []string) bool {
-	if len(pattern) == 0 {
-		return len(repository) == 0
-	}
-	if pattern[0] == "**" {
-		for skip := 0; skip <= len(repository); skip++ {
-			if coversSegments(pattern[1:], repository[skip:]) {
-				return true
-			}
-		}
-		return false
-	}
-	return len(repository) > 0 && repository[0] != "**" &&
-		segmentCovers(pattern[0], repository[0]) && coversSegments(pattern[1:], repository[1:])
-}
-
-// segmentCovers matches one segment; a * of the right side is met only by a *
-// of the left side.
-func segmentCovers(pattern, text string) bool {
-	if pattern == "" {
-		return text == ""
-	}
-	if pattern[0] == '*' {
-		return segmentCovers(pattern[1:], text) || (text != "" && segmentCovers(pattern, text[1:]))
-	}
-	return text != "" && text[0] == pattern[0] && segmentCovers(pattern[1:], text[1:])
 }
 
 // Grain is how finely a provider can limit a credential, from coarse to fine.

@@ -25,19 +25,19 @@ func TestNarrow(t *testing.T) {
 			"outside", limit,
 			connector.Scope{Repositories: []string{"team-evil/x"}},
 			connector.Scope{},
-			`denied: repository "team-evil/x" is outside the Connector's spec.scope.repositories ["team/**" "base/*"]`,
+			`repository "team-evil/x" is outside the Connector's spec.scope.repositories ["team/**" "base/*"]`,
 		},
 		{
 			"a pattern wider than the limit", limit,
 			connector.Scope{Repositories: []string{"base/**"}},
 			connector.Scope{},
-			`denied: repository "base/**" is outside the Connector's spec.scope.repositories ["team/**" "base/*"]`,
+			`repository "base/**" is outside the Connector's spec.scope.repositories ["team/**" "base/*"]`,
 		},
 		{
 			"an action outside", limit,
 			connector.Scope{Actions: []connector.Action{connector.Push}},
 			connector.Scope{},
-			`denied: action "push" is outside the Connector's spec.scope.actions ["pull"]`,
+			`action "push" is outside the Connector's spec.scope.actions ["pull"]`,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

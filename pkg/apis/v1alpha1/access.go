@@ -2,10 +2,6 @@ package v1alpha1
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
@@ -46,43 +42,7 @@ func (m *mistakes) notEmpty(path string, list []string) {
 }
 
 func (m *mistakes) selector(path string, s connector.Selector) {
-	if s.Empty() {
-		m.add(path, "an empty selector chooses every namespace: write matchLabels or matchExpressions")
-	}
-	for _, key := range slices.Sorted(maps.Keys(s.MatchLabels)) {
-		at := path + ".matchLabels[" + key + "]"
-		m.labelKey(at, key)
-		m.labelValue(at, s.MatchLabels[key])
-	}
-	for i, r := range s.MatchExpressions {
-		at := fmt.Sprintf("%s.matchExpressions[%d]", path, i)
-		m.labelKey(at+".key", r.Key)
-		for j, value := range r.Values {
-			m.labelValue(fmt.Sprintf("%s.values[%d]", at, j), value)
-		}
-		switch r.Operator {
-		case "In", "NotIn":
-			if len(r.Values) == 0 {
-				m.add(at+".values", "%s needs values", r.Operator)
-			}
-		case "Exists", "DoesNotExist":
-			if len(r.Values) > 0 {
-				m.add(at+".values", "%s takes no values", r.Operator)
-			}
-		default:
-			m.add(at+".operator", "%q is unknown: write In, NotIn, Exists or DoesNotExist", r.Operator)
-		}
-	}
-}
-
-func (m *mistakes) labelKey(path, key string) {
-	if len(validation.IsQualifiedName(key)) > 0 {
-		m.add(path, "%q is no label: write, for example, tier or example.com/tier", key)
-	}
-}
-
-func (m *mistakes) labelValue(path, value string) {
-	if len(validation.IsValidLabelValue(value)) > 0 {
-		m.add(path, "%q is no value of a label: use letters, digits, dashes, underscores and dots, at most 63", value)
+	for _, mistake := range connector.FieldErrors(path, s.Validate()) {
+		m.errs = append(m.errs, mistake)
 	}
 }
