@@ -23,16 +23,21 @@ import (
 
 // provider is a registry's credential service with books that the tests read.
 type provider struct {
-	mu      sync.Mutex
-	life    time.Duration
-	delay   time.Duration
-	err     error // answered instead of a credential
-	cut     bool  // the object is made, and the answer lost
-	down    bool  // revocation fails
-	calls   int
-	asked   []time.Time
-	live    map[string]bool // objects by name
-	revoked []string
+	mu    sync.Mutex
+	life  time.Duration
+	delay time.Duration
+	err   error         // answered instead of a credential
+	cut   bool          // the object is made, and the answer lost
+	down  bool          // revocation fails
+	age   time.Duration // of the answers, as from a cache
+	dead  string        // the pod whose token it does not take
+	slow  time.Duration // of revocations
+
+	revoking, mostRevoking int
+	calls                  int
+	asked                  []time.Time
+	live                   map[string]bool // objects by name
+	revoked                []string
 }
 
 func (p *provider) set(f func(*provider)) {
@@ -74,8 +79,11 @@ func (i minting) Issue(ctx context.Context, req issuers.Request) (*connector.Cre
 	if i.p.err != nil {
 		return nil, i.p.err
 	}
+	if pod := req.Identity.Subject().Pod; i.p.dead != "" && pod == i.p.dead {
+		return nil, issuers.NewIdentity("TokenExpired", "the token of %s has expired", pod)
+	}
 	cred := &connector.Credential{
-		IssuedAt: time.Now(), Grain: connector.GrainRepository, Granted: req.Scope,
+		IssuedAt: time.Now().Add(-i.p.age), Grain: connector.GrainRepository, Granted: req.Scope,
 		Entries: []connector.Entry{{Key: connector.Key{Host: "reg.test"}, Username: "u", Password: connector.NewSecret(fmt.Sprint("password-", n))}},
 	}
 	if life > 0 {
@@ -108,7 +116,14 @@ func (i making) Issue(ctx context.Context, req issuers.Request) (*connector.Cred
 
 func (i making) Revoke(_ context.Context, req issuers.Request, handle connector.Handle) error {
 	i.p.mu.Lock()
+	i.p.revoking++
+	i.p.mostRevoking = max(i.p.mostRevoking, i.p.revoking)
+	slow := i.p.slow
+	i.p.mu.Unlock()
+	time.Sleep(slow)
+	i.p.mu.Lock()
 	defer i.p.mu.Unlock()
+	i.p.revoking--
 	if i.p.down {
 		return issuers.Retry(0, "Down", "the provider is down")
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/regcred/csi-driver-regcred/pkg/audit"
@@ -33,6 +34,7 @@ type outcome struct {
 	renewAt    time.Time
 	intent     string
 	lookups    []lookup
+	staleUntil time.Time // of a credential whose source is gone
 	err        error
 }
 
@@ -135,7 +137,7 @@ func accept(j job, cred *connector.Credential) error {
 // land puts a flight's outcome in force and tells who is concerned.
 func (m *Manager) land(s *shared, out outcome) {
 	if out.err == nil {
-		out.renewAt = renewAt(out.credential, s.connector.MaxAge)
+		out.renewAt = renewAt(time.Now().Round(0), out.credential, s.connector.MaxAge)
 		if err := m.keep(s, out); err != nil {
 			m.abandon(out.intent, out.credential, err)
 			out = outcome{lookups: out.lookups, err: fmt.Errorf("keeping the credential for a restart: %w", err)}
@@ -184,6 +186,7 @@ func (m *Manager) succeed(s *shared, out outcome, now time.Time) (changed []stri
 	s.current, s.intent, s.emptied = out.credential, out.intent, ""
 	s.renewAt, s.hosts = out.renewAt, out.credential.Hosts()
 	s.failures, s.lastErr, s.retryAt, s.staleUntil, s.cutOverlap = 0, nil, time.Time{}, time.Time{}, false
+	s.unsaved = false // the flight wrote it
 	m.showExpiry(s.connector.Ref)
 	if before == nil || recovered || !before.SameContent(out.credential) {
 		changed = holdersOf(s)
@@ -205,6 +208,7 @@ func (m *Manager) fail(s *shared, err error, now time.Time) (changed, failed []s
 		changed = m.emptyNow(s, err.Error())
 	case errors.Is(err, connector.ErrNotFound) && s.staleUntil.IsZero():
 		s.staleUntil = now.Add(staleGrace)
+		m.behindNow(s)
 	}
 	return changed, holdersOf(s)
 }
@@ -212,7 +216,11 @@ func (m *Manager) fail(s *shared, err error, now time.Time) (changed, failed []s
 // keep writes what a restart needs once out is in force.
 func (m *Manager) keep(s *shared, out outcome) error {
 	m.mu.Lock()
-	document, err := encodeShared(s, out)
+	former := slices.Clone(s.superseded)
+	if s.current != nil && s.intent != "" {
+		former = append(former, superseded{s.current, s.intent, revokeAt(time.Now().Round(0), s.current, s.connector.Overlap)})
+	}
+	document, err := encodeShared(s, out, former)
 	m.mu.Unlock()
 	if err != nil {
 		return err

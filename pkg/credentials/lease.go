@@ -67,6 +67,10 @@ func (l *Lease) Withdraw() { l.manager.release(l.shared, l.holder, true) }
 // it expires, static content for the grace time.
 func (l *Lease) Retire() { l.manager.retire(l.shared) }
 
+// Revive ends Retire, and takes over a generation of the Connector that asks
+// for the same credential.
+func (l *Lease) Revive(c *connector.Connector) { l.manager.reviveLease(l.shared, c) }
+
 // IdentityRefreshed tells that the holder's identity has fresh tokens, for a
 // renewal that waits for one.
-func (l *Lease) IdentityRefreshed() { l.manager.identityRefreshed(l.shared) }
+func (l *Lease) IdentityRefreshed() { l.manager.identityRefreshed(l.shared, l.holder) }

@@ -46,6 +46,8 @@ type Manager struct {
 	starts      []*shared // flights to start
 	backlog     []*shared // renewals that wait for a worker
 	renewing    int
+	unsaved     []*shared // records to write when no flight does
+	revoking    int
 	revocations map[string]*revocation
 }
 
@@ -128,14 +130,19 @@ func (m *Manager) turn(ctx context.Context, flights *sync.WaitGroup) time.Durati
 	for m.renewing < renewalWorkers && len(m.backlog) > 0 {
 		s := m.backlog[0]
 		m.backlog = m.backlog[1:]
-		m.startRenewal(s)
+		m.startRenewal(s, now)
 	}
+	writes := m.behind()
 	starts := m.starts
 	m.starts = nil
+	for _, s := range starts {
+		s.flight.launched = true
+	}
 	revoking, sleep := m.dueRevocations(now)
 	sleep = m.due.Wait(now, sleep)
 	m.mu.Unlock()
 
+	m.catchUp(ctx, writes) // before a flight starts, which writes the same records
 	for _, s := range starts {
 		flights.Go(func() { m.fly(ctx, s) })
 	}
@@ -149,12 +156,7 @@ func (m *Manager) turn(ctx context.Context, flights *sync.WaitGroup) time.Durati
 // step does what is due for one credential and returns the holders that see a
 // difference.
 func (m *Manager) step(s *shared, now time.Time) (changed []string) {
-	if s.current != nil && s.current.Expired(now) {
-		changed = m.emptyNow(s, "expired at "+s.current.ExpiresAt.UTC().Format(time.RFC3339))
-	}
-	if !s.staleUntil.IsZero() && !now.Before(s.staleUntil) {
-		changed = m.emptyNow(s, "its source is gone")
-	}
+	changed = m.emptyEnded(s, now)
 	s.superseded = slices.DeleteFunc(s.superseded, func(old superseded) bool {
 		if now.Before(old.revokeAt) {
 			return false
@@ -166,29 +168,22 @@ func (m *Manager) step(s *shared, now time.Time) (changed []string) {
 	case !s.held() && s.flight == nil && !s.lingerTill.IsZero() && !now.Before(s.lingerTill):
 		m.end(s)
 	case renewal.IsZero() || now.Before(renewal):
-	case m.renewing < renewalWorkers:
-		m.Metrics.RenewalLag.Observe(max(0, now.Sub(latest(renewal, s.renewAt)).Seconds()))
-		m.startRenewal(s)
 	default:
-		s.backlogged = true
+		s.backlogged, s.dueSince = true, latest(renewal, s.renewAt)
 		m.backlog = append(m.backlog, s)
 	}
 	m.schedule(s)
 	return changed
 }
 
-func latest(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func (m *Manager) startRenewal(s *shared) {
+func (m *Manager) startRenewal(s *shared, now time.Time) {
 	s.backlogged = false
-	if len(s.holders) > 0 && s.flight == nil {
+	if len(s.holders) > 0 && s.flight == nil && !s.retired {
 		m.start(s, newFlight(s.latest, true))
 		m.renewing++
+		if !s.dueSince.IsZero() {
+			m.Metrics.RenewalLag.Observe(max(0, now.Sub(s.dueSince).Seconds()))
+		}
 	}
 	m.schedule(s)
 }
@@ -196,11 +191,26 @@ func (m *Manager) startRenewal(s *shared) {
 // schedule queues s for what it needs next.
 func (m *Manager) schedule(s *shared) { m.due.Set(s, s.nextDue()) }
 
+// emptyEnded takes a credential out of force when its time has come.
+func (m *Manager) emptyEnded(s *shared, now time.Time) []string {
+	switch {
+	case s.current == nil:
+		return nil
+	case s.current.Expired(now):
+		return m.emptyNow(s, "expired at "+s.current.ExpiresAt.UTC().Format(time.RFC3339))
+	case !s.staleUntil.IsZero() && !now.Before(s.staleUntil):
+		return m.emptyNow(s, "its source is gone")
+	default:
+		return nil
+	}
+}
+
 // emptyNow takes an ended credential out of force.
 func (m *Manager) emptyNow(s *shared, why string) []string {
 	m.revokeSoon(s.intent, s.current)
 	s.intent = ""
 	s.empty(why)
+	m.behindNow(s)
 	m.showExpiry(s.connector.Ref)
 	return holdersOf(s)
 }
@@ -249,12 +259,12 @@ func (m *Manager) release(s *shared, holder string, withdraw bool) {
 		return
 	}
 	delete(s.holders, holder)
+	s.latest = anyOf(s.holders, s.latest)
 	now := time.Now().Round(0)
 	switch {
 	case s.held() && withdraw && s.intent != "":
 		s.renewNow, s.cutOverlap, s.retryAt = true, true, time.Time{}
 	case s.held():
-		s.latest = anyOf(s.holders, s.latest)
 	case withdraw:
 		s.lingerTill = now
 	default:
@@ -284,6 +294,7 @@ func (m *Manager) retire(s *shared) {
 	s.retired = true
 	if s.current != nil && s.current.Static && s.staleUntil.IsZero() {
 		s.staleUntil = time.Now().Round(0).Add(staleGrace)
+		m.behindNow(s)
 	}
 	m.schedule(s)
 	m.nudge()
@@ -291,17 +302,33 @@ func (m *Manager) retire(s *shared) {
 
 // revive takes the Connector's newest generation over, also after it was gone.
 func (m *Manager) revive(s *shared, c *connector.Connector) {
-	if s.retired && s.lastErr == nil {
+	if s.retired && s.lastErr == nil && !s.staleUntil.IsZero() {
 		s.staleUntil = time.Time{}
+		m.behindNow(s)
+	}
+	if s.current != nil && s.connector.MaxAge != c.MaxAge {
+		s.renewAt = renewAt(time.Now().Round(0), s.current, c.MaxAge)
 	}
 	s.connector, s.retired = c, false
 }
 
-func (m *Manager) identityRefreshed(s *shared) {
+func (m *Manager) reviveLease(s *shared, c *connector.Connector) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.lastErr != nil && issuers.ClassOf(s.lastErr) == issuers.NeedsNewIdentity {
-		s.retryAt = time.Time{}
+	if s.retired || s.connector.Generation != c.Generation {
+		m.revive(s, c)
+		m.schedule(s)
+		m.nudge()
+	}
+}
+
+// identityRefreshed renews with the identity that has fresh tokens from now on.
+func (m *Manager) identityRefreshed(s *shared, holder string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	identity, holds := s.holders[holder]
+	if holds && s.lastErr != nil && issuers.ClassOf(s.lastErr) == issuers.NeedsNewIdentity {
+		s.latest, s.retryAt = identity, time.Time{}
 		m.schedule(s)
 		m.nudge()
 	}

@@ -311,6 +311,7 @@ func TestWithdrawReplacesForTheOthersFirst(t *testing.T) {
 func TestRevocationIsTriedUntilItSucceeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.life = 1000 * time.Hour })
 		lease := acquire(t, n, ask("making", "a"))
 		n.provider.set(func(p *provider) { p.down = true })
 		lease.Withdraw()
@@ -528,6 +529,141 @@ func TestAnEndBeyondBeliefIsNone(t *testing.T) {
 		cred := acquire(t, n, req).State().Credential
 		if !cred.ExpiresAt.IsZero() || !cred.LongLived {
 			t.Errorf("expires at %v, long-lived %v", cred.ExpiresAt, cred.LongLived)
+		}
+	})
+}
+
+func TestARevocationEndsWithTheCredential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		lease := acquire(t, n, ask("making", "a"))
+		n.provider.set(func(p *provider) { p.down = true })
+		lease.Withdraw()
+		time.Sleep(70 * time.Minute) // the credential lived an hour
+		synctest.Wait()
+		if got := n.audited.events(); len(n.intents.keys()) != 0 || got[len(got)-1] != audit.NotRevocable {
+			t.Errorf("intents %v, events %v", n.intents.keys(), got)
+		}
+	})
+}
+
+func TestFewRevocationsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.slow = time.Second })
+		for i := range 100 {
+			req := ask("making", fmt.Sprint("pod-", i))
+			req.Scope.Repositories = []string{fmt.Sprint("repository-", i)}
+			acquire(t, n, req).Withdraw()
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		n.provider.set(func(p *provider) {
+			if p.mostRevoking > 4 || len(p.live) != 0 {
+				t.Errorf("%d revocations at once, %d objects left", p.mostRevoking, len(p.live))
+			}
+		})
+	})
+}
+
+func TestARestartDoesNotBringEmptiedContentBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.objects.put("pull", "one")
+		n.run(t)
+		lease := acquire(t, n, ask("stored", "a"))
+		n.objects.remove("pull")
+		n.Changed(secretChanged())
+		time.Sleep(9 * time.Minute)
+		synctest.Wait()
+		n.stop()
+
+		next := n.again(t) // the grace time goes on, it does not begin again
+		restored, ok := next.Restore(lease.Key(), "a", pod{})
+		next.run(t)
+		if !ok || password(restored) != "one" {
+			t.Errorf("in its grace time: restored %v, %q", ok, password(restored))
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if password(restored) != "" {
+			t.Error("a restart lengthened the grace time")
+		}
+		next.stop()
+		if _, ok := n.again(t).Restore(lease.Key(), "a", pod{}); ok {
+			t.Error("emptied content came back with a restart")
+		}
+	})
+}
+
+func TestExpiredContentIsEmptyBeforeAnybodyReadsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		lease := acquire(t, n, ask("minting", "a"))
+		n.stop()
+		time.Sleep(2 * time.Hour)
+		if restored, ok := n.again(t).Restore(lease.Key(), "a", pod{}); ok && restored.State().Credential != nil {
+			t.Error("an expired credential was restored")
+		}
+	})
+}
+
+func TestAConnectorThatComesBackIsRenewedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		req := ask("minting", "a")
+		lease := acquire(t, n, req)
+		lease.Retire()
+		time.Sleep(time.Minute)
+		lease.Revive(req.Connector)
+		time.Sleep(50 * time.Minute)
+		synctest.Wait()
+		if got := n.provider.callCount(); got != 2 {
+			t.Errorf("%d calls", got)
+		}
+	})
+}
+
+func TestAnOldAnswerIsNotAskedForInALoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.age = 50 * time.Minute })
+		acquire(t, n, ask("minting", "a"))
+		time.Sleep(4 * time.Minute)
+		synctest.Wait()
+		if got := n.provider.callCount(); got > 3 {
+			t.Errorf("%d calls in four minutes", got)
+		}
+	})
+}
+
+func TestRenewalUsesTheIdentityThatHasFreshTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		alive := acquire(t, n, ask("minting", "alive"))
+		acquire(t, n, ask("minting", "terminating")) // the last one to come renews for all
+		n.provider.set(func(p *provider) { p.dead = "terminating" })
+		for range 55 {
+			time.Sleep(time.Minute)
+			alive.IdentityRefreshed()
+		}
+		synctest.Wait()
+		if password(alive) == "password-1" || password(alive) == "" {
+			t.Errorf("the credential is %q", password(alive))
+		}
+	})
+}
+
+func TestAWithdrawnHolderDoesNotRenewForTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		acquire(t, n, ask("making", "stays"))
+		withdrawn := acquire(t, n, ask("making", "goes"))
+		n.provider.set(func(p *provider) { p.dead = "goes" })
+		withdrawn.Withdraw()
+		synctest.Wait()
+		if got := n.provider.callCount(); got != 2 || len(n.provider.objects()) != 1 {
+			t.Errorf("%d calls, objects %v", got, n.provider.objects())
 		}
 	})
 }

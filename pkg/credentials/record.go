@@ -8,6 +8,8 @@ import (
 	"maps"
 	"time"
 
+	"k8s.io/klog/v2"
+
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 )
@@ -22,6 +24,7 @@ type sharedRecord struct {
 	Current    credentialRecord     `json:"current"`
 	RenewAt    time.Time            `json:"renewAt,omitzero"`
 	Superseded []credentialRecord   `json:"superseded,omitempty"`
+	StaleUntil time.Time            `json:"staleUntil,omitzero"`
 	Lookups    []lookup             `json:"lookups,omitempty"`
 }
 
@@ -51,17 +54,66 @@ type entryRecord struct {
 	Anonymous     bool          `json:"anonymous,omitempty"`
 }
 
-// encodeShared writes what a restart needs once out is in force.
-func encodeShared(s *shared, out outcome) ([]byte, error) {
+// behindNow notes that the record of s has to follow. The caller holds the lock.
+func (m *Manager) behindNow(s *shared) {
+	if !s.unsaved {
+		s.unsaved = true
+		m.unsaved = append(m.unsaved, s)
+	}
+}
+
+// write is a record to bring up to date; no document = delete it.
+type write struct {
+	key      string
+	document []byte
+}
+
+// behind returns the records to bring up to date. One whose flight is under way
+// waits, because the flight writes the same record. The caller holds the lock.
+func (m *Manager) behind() (writes []write) {
+	waiting := m.unsaved
+	m.unsaved = nil
+	for _, s := range waiting {
+		switch {
+		case !s.unsaved:
+		case s.flight != nil && s.flight.launched:
+			m.unsaved = append(m.unsaved, s)
+		default:
+			s.unsaved = false
+			w := write{key: s.key}
+			if s.current != nil {
+				w.document, _ = encodeShared(s, outcome{credential: s.current, renewAt: s.renewAt, intent: s.intent, lookups: s.lookups, staleUntil: s.staleUntil}, s.superseded) // it could be encoded before
+			}
+			writes = append(writes, w)
+		}
+	}
+	return writes
+}
+
+// catchUp writes records. A failure leaves an older one, which a restart finds
+// out of date as this process did.
+func (m *Manager) catchUp(ctx context.Context, writes []write) {
+	for _, w := range writes {
+		var err error
+		if w.document == nil {
+			err = m.Credentials.Delete(w.key)
+		} else {
+			err = m.Credentials.Put(w.key, w.document)
+		}
+		if err != nil {
+			klog.FromContext(ctx).Error(err, "Bringing a credential's record up to date failed")
+		}
+	}
+}
+
+// encodeShared writes what a restart needs while out is in force.
+func encodeShared(s *shared, out outcome, former []superseded) ([]byte, error) {
 	r := sharedRecord{
-		Connector: s.connector, Subject: s.subject, Scope: s.scope, TTL: s.ttl,
+		Connector: s.connector, Subject: s.subject, Scope: s.scope, TTL: s.ttl, StaleUntil: out.staleUntil,
 		Current: recordOf(out.credential, out.intent, time.Time{}), RenewAt: out.renewAt, Lookups: out.lookups,
 	}
-	for _, old := range s.superseded {
+	for _, old := range former {
 		r.Superseded = append(r.Superseded, recordOf(old.credential, old.intent, old.revokeAt))
-	}
-	if s.current != nil && s.intent != "" {
-		r.Superseded = append(r.Superseded, recordOf(s.current, s.intent, revokeAt(time.Now().Round(0), s.current, s.connector.Overlap)))
 	}
 	return json.Marshal(r)
 }
@@ -160,10 +212,11 @@ func (m *Manager) restoreShared(key string, document []byte) (*shared, error) {
 	}
 	s := &shared{
 		key: key, connector: r.Connector, definition: def, issuer: issuer, subject: r.Subject, scope: r.Scope, ttl: r.TTL,
-		holders: map[string]issuers.Identity{}, latest: nobody{r.Subject},
+		holders: map[string]issuers.Identity{}, latest: nobody{r.Subject}, staleUntil: r.StaleUntil,
 		current: r.Current.credential(), intent: r.Current.Intent, renewAt: r.RenewAt, lookups: r.Lookups,
 	}
 	s.hosts = s.current.Hosts()
+	m.emptyEnded(s, time.Now().Round(0)) // before anything is rendered from it
 	for _, old := range r.Superseded {
 		if _, live := m.revocations[old.Intent]; live {
 			s.superseded = append(s.superseded, superseded{old.credential(), old.Intent, old.RevokeAt})

@@ -40,6 +40,8 @@ type revocation struct {
 }
 
 const (
+	// revocationWorkers bounds the revocations under way.
+	revocationWorkers = 4
 	// revokeBackOff bounds the wait between two tries.
 	revokeBackOff = 5 * time.Minute
 	// tellAfter is when a revocation that does not succeed is audited.
@@ -109,11 +111,12 @@ func (m *Manager) dueRevocations(now time.Time) (due []*revocation, sleep time.D
 	sleep = longestSleep
 	for _, r := range m.revocations {
 		switch {
-		case !r.wanted || r.flying:
+		case !r.wanted || r.flying || m.revoking >= revocationWorkers:
 		case now.Before(r.nextAt):
 			sleep = min(sleep, r.nextAt.Sub(now))
 		default:
 			r.flying = true
+			m.revoking++
 			due = append(due, r)
 		}
 	}
@@ -122,10 +125,20 @@ func (m *Manager) dueRevocations(now time.Time) (due []*revocation, sleep time.D
 
 // revoke tries once to delete an object.
 func (m *Manager) revoke(ctx context.Context, r *revocation) {
-	err := m.callRevoker(ctx, r)
+	defer m.nudge()
+	err := m.callRevoker(issuers.WithLowPriority(ctx), r)
+	m.mu.Lock()
+	m.revoking--
+	m.mu.Unlock()
 	m.Metrics.Revocations.WithLabelValues(r.Connector.Issuer.Kind, resultOf(err)).Inc()
 	if err == nil {
 		m.auditRevocation(audit.Revoked, r, "")
+		m.Metrics.PendingRevocations.Dec()
+		m.drop(r.Name)
+		return
+	}
+	if !r.ExpiresAt.IsZero() && !time.Now().Before(r.ExpiresAt) { // it ended by itself
+		m.auditRevocation(audit.NotRevocable, r, "expired: "+err.Error())
 		m.Metrics.PendingRevocations.Dec()
 		m.drop(r.Name)
 		return
@@ -141,7 +154,6 @@ func (m *Manager) revoke(ctx context.Context, r *revocation) {
 	if tell {
 		m.auditRevocation(audit.NotRevocable, r, err.Error())
 	}
-	m.nudge()
 }
 
 func (m *Manager) callRevoker(ctx context.Context, r *revocation) error {
@@ -200,6 +212,7 @@ func (m *Manager) end(s *shared) {
 	for _, old := range s.superseded {
 		m.revokeSoon(old.intent, old.credential)
 	}
+	s.superseded = nil
 	f := newFlight(nil, false)
 	f.ending = true
 	m.start(s, f)
@@ -210,6 +223,8 @@ func (m *Manager) finishEnd(s *shared) {
 	_ = m.Credentials.Delete(s.key) // it lies in memory; a restart finds it without holders and ends it again
 	m.mu.Lock()
 	delete(m.byKey, s.key)
+	s.current = nil
+	m.schedule(s)
 	m.showExpiry(s.connector.Ref)
 	m.mu.Unlock()
 	close(s.flight.done)

@@ -27,7 +27,10 @@ const (
 // renewAt picks a random point between half and three quarters of the life,
 // so that credentials issued together do not fall due together. Static content
 // is read again when its source tells of a change, or when a part of it ends.
-func renewAt(c *connector.Credential, maxAge time.Duration) time.Time {
+//
+// A provider that answers with an older credential, as from a cache, is asked
+// again after half of what is left, never at once.
+func renewAt(now time.Time, c *connector.Credential, maxAge time.Duration) time.Time {
 	if c.Static {
 		return c.RefreshAt
 	}
@@ -37,9 +40,10 @@ func renewAt(c *connector.Credential, maxAge time.Duration) time.Time {
 	}
 	wait := life/2 + rand.N(life/4+1)
 	if maxAge > 0 && wait > maxAge {
-		wait = maxAge - rand.N(maxAge/8+1)
+		wait, life = maxAge-rand.N(maxAge/8+1), maxAge
 	}
-	return c.IssuedAt.Add(wait)
+	left := c.IssuedAt.Add(life).Sub(now)
+	return latest(c.IssuedAt.Add(wait), now.Add(max(left/2, firstBackOff)))
 }
 
 // revokeAt says when a superseded credential ends: clients that read it once
@@ -65,4 +69,11 @@ func backOff(err error, n int) time.Duration {
 	}
 	wait += rand.N(wait / 4)
 	return max(wait, statedWait(err))
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -33,9 +33,11 @@ type shared struct {
 
 	flight     *flight
 	backlogged bool // due, and waiting for a renewal worker
+	dueSince   time.Time
 	renewNow   bool // an answer of Objects changed, or a holder was withdrawn
 	cutOverlap bool // the credential in force must end with the next flight
 	retired    bool // its Connector is gone
+	unsaved    bool // its record is behind
 	failures   int
 	lastErr    error
 	retryAt    time.Time
@@ -55,6 +57,7 @@ type superseded struct {
 type flight struct {
 	identity issuers.Identity
 	renewal  bool
+	launched bool // its goroutine runs
 	ending   bool // the place itself goes away; wait, then begin anew
 	done     chan struct{}
 	err      error // valid after done
