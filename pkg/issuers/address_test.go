@@ -83,14 +83,3 @@ func TestCheckAddress(t *testing.T) {
 		})
 	}
 }
-
-func TestTrustKey(t *testing.T) {
-	for written, want := range map[string]string{
-		"R.io": "r.io", "r.io:443": "r.io", "r.io:80": "r.io", "r.io:5000": "r.io:5000", "[::1]:5000": "[::1]:5000",
-		"registry-1.docker.io": "docker.io", "registry-1.docker.io:443": "docker.io",
-	} {
-		if got := trustKey(written); got != want {
-			t.Errorf("trustKey(%q) = %q, want %q", written, got, want)
-		}
-	}
-}

@@ -99,6 +99,9 @@ func (a *Answer) Failure(doing string, fields ...string) *Error {
 	if a.Status == http.StatusTooManyRequests {
 		e.Reason = "RateLimited"
 	}
+	if e.After > 0 {
+		e.Message += "; asked to wait " + e.After.Round(time.Second).String()
+	}
 	e.Code = "HTTP " + strconv.Itoa(a.Status)
 	return e
 }

@@ -1,7 +1,6 @@
 package issuers
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -58,7 +57,7 @@ func parseChallenges(value string) ([]Challenge, error) {
 }
 
 func badChallenge(what string) error {
-	return fmt.Errorf("%w: WWW-Authenticate header: %s", connector.ErrInvalid, what)
+	return connector.Errorf(connector.ErrInvalid, "WWW-Authenticate header: %s", what)
 }
 
 // challengeScanner walks over one header value.

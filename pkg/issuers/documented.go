@@ -3,7 +3,9 @@ package issuers
 import (
 	"encoding/json"
 	"mime"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -65,15 +67,30 @@ func fieldText(value any, path []string) string {
 	return ""
 }
 
-// mask hides the request's own secrets where a provider echoes them.
+// mask hides the request's own secrets where a provider echoes them, as they
+// are or as they were sent in a form or a URL.
 func mask(text string, secrets []connector.Secret) string {
+	var sent []string
 	for _, s := range secrets {
-		if !s.IsZero() {
-			text = strings.ReplaceAll(text, s.Reveal(), "[masked]")
+		if plain := s.Reveal(); plain != "" {
+			form := url.QueryEscape(plain)
+			sent = append(sent, regexp.QuoteMeta(plain), escaped(form), escaped(strings.ReplaceAll(form, "+", "%20")), escaped(url.PathEscape(plain)))
 		}
 	}
-	return text
+	if len(sent) == 0 {
+		return text
+	}
+	// The longest first: one secret may begin another.
+	slices.SortFunc(sent, func(a, b string) int { return len(b) - len(a) })
+	forms, err := regexp.Compile(strings.Join(sent, "|"))
+	if err != nil {
+		return "[masked]" // cannot be: every part is quoted
+	}
+	return forms.ReplaceAllString(text, "[masked]")
 }
+
+// escaped matches a percent-encoded text in either case of its digits.
+func escaped(text string) string { return "(?i:" + regexp.QuoteMeta(text) + ")" }
 
 // clean makes text of others one printable line of at most limit characters.
 func clean(text string, limit int) string {

@@ -52,6 +52,12 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Because sets the cause for errors.Is, where the message says it already.
+func (e *Error) Because(cause error) *Error {
+	e.Err = cause
+	return e
+}
+
 // Retry makes a Retryable error; after is zero when the provider states none.
 func Retry(after time.Duration, reason, format string, args ...any) *Error {
 	return newError(Retryable, after, reason, format, args)

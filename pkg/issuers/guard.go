@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
-
-	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
 // Guard makes the HTTP clients through which every outgoing call of an issuer
@@ -34,7 +32,7 @@ type Guard struct {
 	proxy         func(*url.URL) (*url.URL, error)
 
 	mu       sync.Mutex
-	limiters map[string]*limiter // by host
+	limiters map[string]*limiter // by host:port
 }
 
 // NewGuard checks the policy. All mistakes are reported at once.
@@ -176,15 +174,4 @@ func hostOf(u *url.URL) (name, port string) {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
 	return u.Hostname(), port
-}
-
-// trustKey is the name under which a host's trust is kept: as Connectors write
-// it, and the same with and without the scheme's own port.
-func trustKey(host string) string {
-	host = strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":80")
-	canonical, err := connector.CanonicalHost(host)
-	if err != nil {
-		return host
-	}
-	return canonical
 }

@@ -162,6 +162,49 @@ func TestClientCertificate(t *testing.T) {
 	}
 }
 
+const notPlain = " is refused over plain HTTP: neither is it declared with http:// or plainHTTP, nor does a registry that is name it as its token server"
+
+// A registry over plain HTTP may name a token server over plain HTTP, but not
+// send its login to a host that the Connector declares with TLS.
+func TestPlainTokenServer(t *testing.T) {
+	tokens := httptest.NewServer(http.HandlerFunc(fine))
+	defer tokens.Close()
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+tokens.URL+`/token",service="r"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer registry.Close()
+	plain := issuers.Trust{Registry: connector.Registry{Host: strings.Replace(registry.Listener.Addr().String(), "127.0.0.1", "localhost", 1), PlainHTTP: true}}
+	secure := issuers.Trust{Registry: connector.Registry{Host: "127.0.0.1:5000"}}
+	policy := issuers.Policy{AllowLoopback: true, AllowedHosts: []string{"127.0.0.0/8", "::1", "localhost"}, Proxy: &httpproxy.Config{}}
+	for name, test := range map[string]struct {
+		registries []issuers.Trust
+		asked      bool // the registry, before its token server
+		want       string
+	}{
+		"named":                   {[]issuers.Trust{plain}, true, ""},
+		"not named yet":           {[]issuers.Trust{plain}, false, notPlain},
+		"named, but declared TLS": {[]issuers.Trust{plain, secure}, true, notPlain},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := client(t, policy, issuers.ClientOptions{Registries: test.registries})
+			if test.asked {
+				if _, err := call(t.Context(), t, c, "http://"+plain.Host+"/v2/"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := call(t.Context(), t, c, tokens.URL+"/token")
+			if test.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			refused(t, err, issuers.Terminal, "DestinationRefused", "host HOST"+test.want, tokens.Listener.Addr().String())
+		})
+	}
+}
+
 func TestDestinations(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(fine))
 	defer server.Close()
@@ -169,7 +212,10 @@ func TestDestinations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := issuers.ClientOptions{Registries: []issuers.Trust{{Registry: connector.Registry{Host: "x", PlainHTTP: true}}}}
+	declared := func(host string, plain bool) issuers.Trust {
+		return issuers.Trust{Registry: connector.Registry{Host: host, PlainHTTP: plain}}
+	}
+	plain := issuers.ClientOptions{Registries: []issuers.Trust{declared("127.0.0.1:"+port, true), declared("localhost:"+port, true)}}
 	bound := plain
 	bound.Audiences = []string{"a", "b"}
 	audiences := func(b string) issuers.Policy {
@@ -185,7 +231,9 @@ func TestDestinations(t *testing.T) {
 	}{
 		"allowed":                         {loopbackAllowed, plain, "http://127.0.0.1:" + port, ""},
 		"a name that means loopback":      {issuers.Policy{Proxy: &httpproxy.Config{}}, plain, "http://localhost:" + port, "host localhost is refused: it is a loopback address"},
-		"plain HTTP that nobody declared": {loopbackAllowed, issuers.ClientOptions{}, "http://127.0.0.1:" + port, "host 127.0.0.1:" + port + " is refused over plain HTTP: no registry of the Connector is declared with http:// or plainHTTP"},
+		"plain HTTP that nobody declared": {loopbackAllowed, issuers.ClientOptions{}, "http://127.0.0.1:" + port, "host 127.0.0.1:" + port + notPlain},
+		"plain HTTP of another host":      {loopbackAllowed, issuers.ClientOptions{Registries: []issuers.Trust{declared("r.io", true), declared("127.0.0.1:"+port, false)}}, "http://127.0.0.1:" + port, "host 127.0.0.1:" + port + notPlain},
+		"plain HTTP of another port":      {loopbackAllowed, issuers.ClientOptions{Registries: []issuers.Trust{declared("127.0.0.1:5000", true)}}, "http://127.0.0.1:" + port, "host 127.0.0.1:" + port + notPlain},
 		"a user in the address":           {loopbackAllowed, plain, "http://u:p@127.0.0.1:" + port, "address of host 127.0.0.1:" + port + " is refused: it holds a user name"},
 		"audiences bound":                 {audiences("127.0.0.1:" + port), bound, "http://127.0.0.1:" + port, ""},
 		"one audience not bound": {

@@ -2,6 +2,7 @@ package issuers
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -41,22 +42,33 @@ func (l *limiter) wait(ctx context.Context) error {
 	}
 }
 
-// limiterFor returns the host's bucket. When there are too many, full ones are
-// dropped: a new one is full as well.
-func (g *Guard) limiterFor(host string) *limiter {
+// limiterFor returns the bucket of a host:port. When there are too many, those
+// that are full are dropped, because a new one is full as well; when none is,
+// the one that forgets least.
+func (g *Guard) limiterFor(hostport string) *limiter {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if l, ok := g.limiters[host]; ok {
+	if l, ok := g.limiters[hostport]; ok {
 		return l
 	}
 	if len(g.limiters) >= maxLimiters {
-		for name, l := range g.limiters {
-			if l.bucket.Tokens() >= callBurst {
-				delete(g.limiters, name)
-			}
-		}
+		g.dropLimiters()
 	}
 	l := &limiter{bucket: rate.NewLimiter(callsPerSecond, callBurst)}
-	g.limiters[host] = l
+	g.limiters[hostport] = l
 	return l
+}
+
+func (g *Guard) dropLimiters() {
+	fullest, most := "", math.Inf(-1)
+	for hostport, l := range g.limiters {
+		tokens := l.bucket.Tokens()
+		if tokens >= callBurst {
+			delete(g.limiters, hostport)
+		}
+		if tokens > most {
+			fullest, most = hostport, tokens
+		}
+	}
+	delete(g.limiters, fullest) // gone already when it was full
 }

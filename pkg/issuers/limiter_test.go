@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +66,30 @@ func TestLimiterEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// One host has one bucket, however a realm spells it.
+func TestLimiterKnowsAHost(t *testing.T) {
+	guard, err := NewGuard(Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(text string) *limiter {
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return guard.limiterFor(endpointOf(u).String())
+	}
+	first := of("https://registry-1.docker.io/v2/")
+	for _, same := range []string{"https://REGISTRY-1.docker.io", "https://registry-1.docker.io:443/", "https://docker.io"} {
+		if of(same) != first {
+			t.Errorf("%s has a bucket of its own", same)
+		}
+	}
+	if of("http://docker.io") == first {
+		t.Error("another port shares the bucket")
+	}
+}
+
 func TestLimitersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		guard, err := NewGuard(Policy{})
@@ -81,6 +106,16 @@ func TestLimitersAreBounded(t *testing.T) {
 		}
 		if guard.limiterFor("busy.io") != busy {
 			t.Error("a bucket in use was dropped")
+		}
+		// Also when none of them is full.
+		for i := range 2 * maxLimiters {
+			guard.limiterFor(fmt.Sprintf("used%d.io", i)).bucket.Allow()
+		}
+		if n := len(guard.limiters); n > maxLimiters {
+			t.Errorf("%d buckets are kept", n)
+		}
+		if guard.limiterFor("busy.io") != busy {
+			t.Error("the emptiest bucket was dropped")
 		}
 	})
 }

@@ -63,7 +63,7 @@ func ParseAudiences(values ...string) (map[string][]string, error) {
 		// Hosts hold no equals sign, audiences may.
 		cut := strings.LastIndexByte(value, '=')
 		if cut <= 0 || cut == len(value)-1 {
-			errs = append(errs, fmt.Errorf("%w: audience %q: write AUD=HOST or AUD=HOST,HOST", connector.ErrInvalid, value))
+			errs = append(errs, connector.Errorf(connector.ErrInvalid, "audience %q: write AUD=HOST or AUD=HOST,HOST", value))
 			continue
 		}
 		audience := value[:cut]
@@ -87,7 +87,7 @@ func checkAudienceHost(audience, host string) error {
 		return fmt.Errorf("audience %q: %w", audience, err)
 	}
 	if d.prefix.IsValid() && !d.prefix.IsSingleIP() {
-		return fmt.Errorf("%w: audience %q: %q is a CIDR: name the hosts that may see the token", connector.ErrInvalid, audience, host)
+		return connector.Errorf(connector.ErrInvalid, "audience %q: %q is a CIDR: name the hosts that may see the token", audience, host)
 	}
 	return nil
 }
@@ -103,10 +103,10 @@ func parseDestination(item string) (destination, error) {
 	if strings.Contains(item, "/") {
 		prefix, err := netip.ParsePrefix(item)
 		if err != nil {
-			return destination{}, fmt.Errorf("%w: allowed host %q: write host, host:port or a CIDR such as 10.0.0.0/8", connector.ErrInvalid, item)
+			return destination{}, noDestination(item)
 		}
 		if prefix.Masked() != prefix {
-			return destination{}, fmt.Errorf("%w: allowed host %q: the CIDR has bits beyond its length: write %s", connector.ErrInvalid, item, prefix.Masked())
+			return destination{}, connector.Errorf(connector.ErrInvalid, "allowed host %q: the CIDR has bits beyond its length: write %s", item, prefix.Masked())
 		}
 		return destination{prefix: prefix}, nil
 	}
@@ -116,26 +116,25 @@ func parseDestination(item string) (destination, error) {
 	if addr, err := netip.ParseAddrPort(item); err == nil {
 		return destination{prefix: single(addr.Addr()), port: fmt.Sprint(addr.Port())}, nil
 	}
-	host, err := connector.CanonicalHost(item)
-	if err != nil {
-		return destination{}, fmt.Errorf("%w: allowed host %q: write host, host:port or a CIDR such as 10.0.0.0/8", connector.ErrInvalid, item)
+	if _, err := connector.CanonicalHost(item); err != nil {
+		return destination{}, noDestination(item)
 	}
-	name, port := splitHost(host)
+	// Without its port, or Docker Hub's names would not be known.
+	name, port := connector.SplitPort(item)
+	name, err := connector.CanonicalHost(name)
+	if err != nil {
+		return destination{}, noDestination(item)
+	}
 	return destination{name: connector.Key{Host: name}, port: port}, nil
+}
+
+func noDestination(item string) error {
+	return connector.Errorf(connector.ErrInvalid, "allowed host %q: write host, host:port or a CIDR such as 10.0.0.0/8", item)
 }
 
 func single(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	return netip.PrefixFrom(addr, addr.BitLen())
-}
-
-// splitHost cuts a trailing port off a canonical host; a bracketed IPv6
-// address loses its brackets.
-func splitHost(host string) (name, port string) {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.Contains(host[i:], "]") {
-		host, port = host[:i], host[i+1:]
-	}
-	return strings.Trim(host, "[]"), port
 }
 
 // namesHost reports whether the item names a host by its name, or by its
@@ -170,7 +169,7 @@ func parseAudiences(audiences map[string][]string) (map[string][]destination, er
 	var errs []error
 	for _, audience := range slices.Sorted(maps.Keys(audiences)) {
 		if audience == "" {
-			errs = append(errs, fmt.Errorf("%w: an audience cannot be empty", connector.ErrInvalid))
+			errs = append(errs, connector.Errorf(connector.ErrInvalid, "an audience cannot be empty"))
 		}
 		for _, host := range audiences[audience] {
 			if err := checkAudienceHost(audience, host); err != nil {

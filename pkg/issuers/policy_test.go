@@ -20,9 +20,9 @@ func TestParseAllowedHosts(t *testing.T) {
 		t.Error(diff)
 	}
 	_, err = issuers.ParseAllowedHosts("https://r.io,10.0.0.1/8,a b,r.io")
-	const mistakes = `invalid: allowed host "https://r.io": write host, host:port or a CIDR such as 10.0.0.0/8
-invalid: allowed host "10.0.0.1/8": the CIDR has bits beyond its length: write 10.0.0.0/8
-invalid: allowed host "a b": write host, host:port or a CIDR such as 10.0.0.0/8`
+	const mistakes = `allowed host "https://r.io": write host, host:port or a CIDR such as 10.0.0.0/8
+allowed host "10.0.0.1/8": the CIDR has bits beyond its length: write 10.0.0.0/8
+allowed host "a b": write host, host:port or a CIDR such as 10.0.0.0/8`
 	if !errors.Is(err, connector.ErrInvalid) {
 		t.Fatalf("error is %v", err)
 	}
@@ -44,11 +44,11 @@ func TestParseAudiences(t *testing.T) {
 		t.Error(diff)
 	}
 	_, err = issuers.ParseAudiences("aud", "=h", "aud=", "aud=10.0.0.0/8", "aud=http://h")
-	const mistakes = `invalid: audience "aud": write AUD=HOST or AUD=HOST,HOST
-invalid: audience "=h": write AUD=HOST or AUD=HOST,HOST
-invalid: audience "aud=": write AUD=HOST or AUD=HOST,HOST
-invalid: audience "aud": "10.0.0.0/8" is a CIDR: name the hosts that may see the token
-audience "aud": invalid: allowed host "http://h": write host, host:port or a CIDR such as 10.0.0.0/8`
+	const mistakes = `audience "aud": write AUD=HOST or AUD=HOST,HOST
+audience "=h": write AUD=HOST or AUD=HOST,HOST
+audience "aud=": write AUD=HOST or AUD=HOST,HOST
+audience "aud": "10.0.0.0/8" is a CIDR: name the hosts that may see the token
+audience "aud": allowed host "http://h": write host, host:port or a CIDR such as 10.0.0.0/8`
 	if err == nil {
 		t.Fatal("no error")
 	}

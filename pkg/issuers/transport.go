@@ -23,10 +23,10 @@ type transport struct {
 	guard     *Guard
 	audiences []string
 	timeout   time.Duration
-	plainHTTP bool // some registry of the Connector uses it
-	// Paths by canonical host, because trust differs by host; "" is for hosts
-	// that the Connector does not declare, such as token servers.
-	paths map[string]path
+	plain     *plainHTTP
+	// Trust differs by endpoint; the zero one is for those that the Connector
+	// does not declare, such as token servers.
+	paths map[endpoint]path
 }
 
 // path is how one host is reached: directly, or through the proxy of the
@@ -34,7 +34,7 @@ type transport struct {
 type path struct{ direct, proxied *http.Transport }
 
 func (g *Guard) newTransport(o ClientOptions) (*transport, error) {
-	t := &transport{guard: g, audiences: o.Audiences, timeout: o.Timeout, paths: map[string]path{}}
+	t := &transport{guard: g, audiences: o.Audiences, timeout: o.Timeout, plain: newPlainHTTP(o.Registries), paths: map[endpoint]path{}}
 	if t.timeout == 0 {
 		t.timeout = defaultTimeout
 	}
@@ -42,14 +42,21 @@ func (g *Guard) newTransport(o ClientOptions) (*transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.paths[""] = g.newPath(others)
+	t.paths[endpoint{}] = g.newPath(others)
+	declared := map[endpoint]Trust{}
 	for _, r := range o.Registries {
+		at := declaredEndpoint(r.Registry)
+		if first, twice := declared[at]; twice {
+			if !first.equal(r) {
+				return nil, Terminate("RegistryAmbiguous", "registries %s and %s are one host with different tls settings: give both the same, or leave one out", first.Host, r.Host)
+			}
+			continue
+		}
 		config, err := tlsFor(r)
 		if err != nil {
 			return nil, err
 		}
-		t.paths[trustKey(r.Host)] = g.newPath(config)
-		t.plainHTTP = t.plainHTTP || r.PlainHTTP
+		declared[at], t.paths[at] = r, g.newPath(config)
 	}
 	return t, nil
 }
@@ -101,13 +108,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel()
 		return nil, err
 	}
+	t.plain.learn(req.URL, resp.Header)
 	resp.Body = &boundedBody{ReadCloser: resp.Body, host: req.URL.Host, left: maxBody, cancel: cancel}
 	return resp, nil
 }
 
 // await takes its turn at the host.
 func (t *transport) await(req *http.Request) error {
-	err := t.guard.limiterFor(req.URL.Host).wait(req.Context())
+	err := t.guard.limiterFor(endpointOf(req.URL).String()).wait(req.Context())
 	if err != nil && req.Context().Err() == nil {
 		return Retry(0, "RateLimited", "too many calls to host %s wait on this node", req.URL.Host)
 	}
@@ -122,15 +130,15 @@ func (t *transport) route(u *url.URL) (*http.Transport, error) {
 		return nil, Terminate("DestinationRefused", "address %q is refused: it must be https://HOST or http://HOST", u.Scheme+"://"+u.Host)
 	case u.User != nil:
 		return nil, Terminate("DestinationRefused", "address of host %s is refused: it holds a user name", u.Host)
-	case u.Scheme == "http" && !t.plainHTTP:
-		return nil, Terminate("DestinationRefused", "host %s is refused over plain HTTP: no registry of the Connector is declared with http:// or plainHTTP", u.Host)
+	case u.Scheme == "http" && !t.plain.allows(endpointOf(u)):
+		return nil, Terminate("DestinationRefused", "host %s is refused over plain HTTP: neither is it declared with http:// or plainHTTP, nor does a registry that is name it as its token server", u.Host)
 	}
 	if err := t.guard.checkBinding(t.audiences, name, port); err != nil {
 		return nil, err
 	}
-	p, ok := t.paths[trustKey(u.Host)]
+	p, ok := t.paths[endpointOf(u)]
 	if !ok {
-		p = t.paths[""]
+		p = t.paths[endpoint{}]
 	}
 	proxy, err := t.guard.proxy(u)
 	if err != nil {

@@ -1,6 +1,7 @@
 package issuers
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -15,6 +16,12 @@ type Trust struct {
 	CA                []byte           // PEM, CERTIFICATE blocks only; nil = public trust
 	ClientCertificate []byte           // PEM
 	ClientKey         connector.Secret // PEM
+}
+
+// equal reports whether both are verified, and answered, alike.
+func (t Trust) equal(o Trust) bool {
+	return t.TLS.InsecureSkipVerify == o.TLS.InsecureSkipVerify && bytes.Equal(t.CA, o.CA) &&
+		bytes.Equal(t.ClientCertificate, o.ClientCertificate) && t.ClientKey.Equal(o.ClientKey)
 }
 
 // The keys of a kubernetes.io/tls Secret.

@@ -285,7 +285,7 @@ func TestRefusals(t *testing.T) {
 		},
 		"malformed challenge": {
 			registryToken, func(b *bench) { b.challenge = `Bearer realm="x` }, issuers.Terminal,
-			`registry HOST: invalid: WWW-Authenticate header: a parameter has no complete value`,
+			`registry HOST: WWW-Authenticate header: a parameter has no complete value`,
 		},
 		"http realm of an https registry": {
 			registryToken, func(b *bench) { b.realm = "http://auth.example.com/token" }, issuers.Terminal,

@@ -200,7 +200,7 @@ func readToken(answer *issuers.Answer, host string) (token, error) {
 	if at, err := time.Parse(time.RFC3339, a.IssuedAt); err == nil && at.Add(-ahead).Before(t.issued) {
 		t.issued = at.Add(-ahead)
 	}
-	switch exp := t.claims.Expiry(); {
+	switch exp := t.claims.ExpiresAt; {
 	case a.ExpiresIn > 0:
 		t.expires = t.issued.Add(time.Duration(min(a.ExpiresIn, 1e9) * float64(time.Second)))
 	case !exp.IsZero():
