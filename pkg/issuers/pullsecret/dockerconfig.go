@@ -29,6 +29,9 @@ type auth struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
+// maxEntries is more than any client's configuration holds.
+const maxEntries = 1000
+
 var errNotJSON = errors.New("does not hold a docker configuration in JSON")
 
 // parseConfig reads a config.json. The decoder's own errors are not passed on:
@@ -65,12 +68,20 @@ func parseAuths(data []byte) (Login, error) {
 	if json.Unmarshal(data, &auths) != nil {
 		return Login{}, errNotJSON
 	}
+	if len(auths) > maxEntries {
+		return Login{}, fmt.Errorf("has %d logins, and at most %d are read: split it", len(auths), maxEntries)
+	}
 	var login Login
 	spelling := map[connector.Key]string{}
-	for _, host := range slices.Sorted(maps.Keys(auths)) {
-		key, err := connector.ParseKey(host)
+	for i, host := range slices.Sorted(maps.Keys(auths)) {
+		if isHubSession(host) {
+			login.Warnings = append(login.Warnings, fmt.Sprintf("%q is left out: docker login keeps it for itself, no registry takes it", host))
+			continue
+		}
+		key, err := parseKey(host)
 		if err != nil {
-			return Login{}, fmt.Errorf("has a login for %q, which is no registry host", host)
+			// It is not quoted: u:password@host is a way to write it.
+			return Login{}, fmt.Errorf(`has a login under a name that is no registry: number %d of "auths", counted in alphabetical order; write host, host:port or https://host`, i+1)
 		}
 		entry, err := auths[host].entry(key)
 		switch {
@@ -102,15 +113,22 @@ func (a auth) entry(key connector.Key) (connector.Entry, error) {
 	case err != nil:
 		return entry, err
 	case a.RegistryToken != "":
-		entry.RegistryToken = connector.NewSecret(a.RegistryToken)
+		entry.RegistryToken, err = connector.NewSecret(a.RegistryToken), named("registrytoken", checkText(a.RegistryToken))
 	case a.IdentityToken != "":
-		entry.Username, entry.IdentityToken = username, connector.NewSecret(a.IdentityToken)
+		entry.Username, entry.IdentityToken, err = username, connector.NewSecret(a.IdentityToken), named("identitytoken", checkText(a.IdentityToken))
 	case (username == "") != (password == ""):
 		return entry, errors.New("a user name needs a password and the other way round")
 	default:
-		entry.Username, entry.Password = username, connector.NewSecret(password)
+		entry.Username, entry.Password, err = username, connector.NewSecret(password), named("password", checkText(password))
 	}
-	return entry, nil
+	return entry, err
+}
+
+func named(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("the %s %w", what, err)
 }
 
 func (a auth) login() (username, password string, err error) {
@@ -120,10 +138,7 @@ func (a auth) login() (username, password string, err error) {
 			return "", "", err
 		}
 	}
-	if strings.ContainsAny(username, ":\r\n") {
-		return "", "", errors.New("the user name holds a colon or a line break")
-	}
-	return username, password, nil
+	return username, password, named("user name", checkUser(username))
 }
 
 // decodeAuth is as strict as docker, which ignores a whole file because of one

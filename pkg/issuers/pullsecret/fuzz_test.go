@@ -19,6 +19,8 @@ func FuzzDockerConfig(f *testing.F) {
 		`{"auths":{"https://index.docker.io/v1/":{"auth":"` + auth + `"}}}`,
 		`{"auths":{"r.io:5000/team":{"username":"u","password":"p"},"*.r.io":{"identitytoken":"i"},"z":{"registrytoken":"t"}}}`,
 		`{"auths":{"r.io":{}},"credsStore":"x","credHelpers":{"a":"b"},"HttpHeaders":{"a":"b"}}`,
+		`{"auths":{"https://index.docker.io/v1/access-token":{"auth":"` + auth + `"},"https://r.io/v1/users/":{"auth":"` + auth + `"},"u:p@r.io":{}}}`,
+		`{"auths":{"r.io":{"username":"u","password":"p\n"}}}`,
 		`{"auths":{"r.io":{"auth":"YQ=="}}}`, `{"auths":{"r.io":null}}`, `{"auths":null}`, `{"auths":[]}`, `null`, ``, `{"auths":{"":{"auth":"` + auth + `"}}}`,
 	} {
 		f.Add(seed)
@@ -37,7 +39,8 @@ func FuzzDockerConfig(f *testing.F) {
 		}
 		seen := map[connector.Key]bool{}
 		for _, e := range login.Entries {
-			if e.Empty() || e.Key.Host == "" || strings.ContainsAny(e.Username, ":\r\n") {
+			texts := e.Username + e.Password.Reveal() + e.IdentityToken.Reveal() + e.RegistryToken.Reveal()
+			if e.Empty() || e.Key.Host == "" || strings.Contains(e.Username, ":") || strings.ContainsAny(texts, "\r\n\x00") {
 				t.Errorf("entry for %q cannot be used", e.Key)
 			}
 			if again, err := connector.ParseKey(e.Key.String()); err != nil || again != e.Key {

@@ -38,7 +38,9 @@ type Login struct {
 }
 
 // Read returns a Secret's login for a Connector. A user name and password
-// without a host are for the given hosts. Errors are *issuers.Error.
+// without a host are for the given hosts. Errors are *issuers.Error; one that
+// wraps connector.ErrDenied means that the owner does not, or no longer, offer
+// the login.
 func Read(secret *connector.Object, connectorName string, hosts []string) (Login, error) {
 	read, err := reader(secret, connectorName)
 	if err != nil {
@@ -66,7 +68,7 @@ func reader(secret *connector.Object, connectorName string) (readFunc, error) {
 		return userAndPassword, nil
 	case TypeOpaque, "":
 		if secret.Labels[LabelConnector] != connectorName {
-			return nil, issuers.Terminate("SecretNotLabelled", "Secret %q is Opaque and not offered to this Connector: its owner must label it %s: %s", secret.Name, LabelConnector, connectorName)
+			return nil, issuers.Terminate("SecretNotLabelled", "Secret %q is Opaque and not offered to this Connector: its owner must label it %s: %s", secret.Name, LabelConnector, connectorName).Because(connector.ErrDenied)
 		}
 		if _, ok := secret.Data[keyDockerConfigJSON]; ok {
 			return dockerConfigJSON, nil
@@ -109,18 +111,18 @@ func checked(secret *connector.Object) func(Login, error) (Login, error) {
 
 func userAndPassword(secret *connector.Object, hosts []string) (Login, error) {
 	username, password := secret.Data[keyUsername].Reveal(), secret.Data[keyPassword]
+	badUser, badPassword := checkUser(username), checkText(password.Reveal())
 	switch {
 	case username == "" || password.IsZero():
 		return Login{}, invalid(secret, "needs both keys %q and %q", keyUsername, keyPassword)
-	case strings.ContainsAny(username, ":\r\n"):
-		return Login{}, invalid(secret, "key %q holds a colon or a line break, which no registry login can carry", keyUsername)
+	case badUser != nil:
+		return Login{}, badKey(secret, keyUsername, badUser)
+	case badPassword != nil:
+		return Login{}, badKey(secret, keyPassword, badPassword)
 	case len(hosts) == 0:
 		return Login{}, issuers.Terminate("RegistryMissing", "Secret %q holds a user name and password without a host: add spec.address (or spec.registries) to the Connector", secret.Name)
 	}
 	var login Login
-	if text := password.Reveal(); strings.TrimRight(text, "\r\n") != text {
-		login.Warnings = append(login.Warnings, fmt.Sprintf("Secret %q: the password ends with a line break; that is seldom meant", secret.Name))
-	}
 	for _, host := range hosts {
 		login.Entries = append(login.Entries, connector.Entry{Key: connector.Key{Host: host}, Username: username, Password: password})
 	}
@@ -129,6 +131,10 @@ func userAndPassword(secret *connector.Object, hosts []string) (Login, error) {
 
 func invalid(secret *connector.Object, format string, args ...any) error {
 	return issuers.Terminate("SecretInvalid", "Secret %q "+format, append([]any{secret.Name}, args...)...)
+}
+
+func badKey(secret *connector.Object, key string, problem error) error {
+	return issuers.Terminate("SecretInvalid", "Secret %q: key %q %w", secret.Name, key, problem)
 }
 
 // because tells what was left out, in a sentence that names the Secret already.

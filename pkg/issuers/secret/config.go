@@ -2,9 +2,7 @@ package secret
 
 import (
 	"errors"
-	"fmt"
-	"regexp"
-	"slices"
+	"strings"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
@@ -42,11 +40,6 @@ type Config struct {
 	ExpiresAnnotation string `json:"expiresAnnotation,omitempty"`
 }
 
-var (
-	objectName     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
-	annotationName = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
-)
-
 // Validate implements issuers.Config.
 func (c Config) Validate() error {
 	var errs []error
@@ -56,37 +49,17 @@ func (c Config) Validate() error {
 	case c.Name != "" && c.Selector != nil:
 		errs = append(errs, connector.Field("selector", "cannot stand beside name: set exactly one of them"))
 	}
-	if c.Name != "" && (len(c.Name) > 253 || !objectName.MatchString(c.Name)) {
+	if c.Name != "" && !connector.IsName(c.Name) {
 		errs = append(errs, connector.Field("name", "%q is not the name of a Secret", c.Name))
 	}
 	if c.Selector != nil {
-		errs = append(errs, validateSelector(*c.Selector)...)
+		for _, mistake := range connector.FieldErrors("selector", c.Selector.Validate()) {
+			errs = append(errs, mistake)
+		}
 	}
-	if a := c.ExpiresAnnotation; a != "" && (len(a) > 317 || !annotationName.MatchString(a)) {
+	// Annotations may be written in capitals.
+	if a := c.ExpiresAnnotation; a != "" && !connector.IsQualifiedName(strings.ToLower(a)) {
 		errs = append(errs, connector.Field("expiresAnnotation", "%q is not the name of an annotation", a))
 	}
 	return errors.Join(errs...)
-}
-
-func validateSelector(s connector.Selector) []error {
-	if s.Empty() {
-		return []error{connector.Field("selector", "is empty and would choose every Secret: add matchLabels or matchExpressions")}
-	}
-	var errs []error
-	for i, r := range s.MatchExpressions {
-		takesValues := r.Operator == "In" || r.Operator == "NotIn"
-		switch {
-		case r.Key == "":
-			errs = append(errs, connector.Field(expressionPath(i, "key"), "is required"))
-		case !slices.Contains([]string{"In", "NotIn", "Exists", "DoesNotExist"}, r.Operator):
-			errs = append(errs, connector.Field(expressionPath(i, "operator"), "%q is not In, NotIn, Exists or DoesNotExist", r.Operator))
-		case takesValues == (len(r.Values) == 0):
-			errs = append(errs, connector.Field(expressionPath(i, "values"), "In and NotIn need values, Exists and DoesNotExist take none"))
-		}
-	}
-	return errs
-}
-
-func expressionPath(i int, field string) string {
-	return fmt.Sprintf("selector.matchExpressions[%d].%s", i, field)
 }

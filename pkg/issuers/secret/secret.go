@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
@@ -46,7 +45,7 @@ func (i *issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Cre
 		hosts = append(hosts, r.Host)
 	}
 	now := time.Now()
-	m := merger{now: now}
+	m := merger{now: now, at: map[connector.Key]int{}}
 	for _, s := range secrets {
 		login, err := pullsecret.Read(s, req.Connector.Ref.Name, hosts)
 		if err != nil {
@@ -64,9 +63,10 @@ func (i *issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Cre
 	if err := i.check(m, secrets); err != nil {
 		return nil, err
 	}
+	expires := m.expires()
 	return &connector.Credential{
-		Entries: m.entries, IssuedAt: now, ExpiresAt: m.expires,
-		Static: true, LongLived: m.expires.IsZero() || m.expires.Sub(now) > 24*time.Hour,
+		Entries: m.entries, IssuedAt: now, ExpiresAt: expires, RefreshAt: m.first,
+		Static: true, LongLived: issuers.OutlivesADay(now, expires),
 		Grain: connector.GrainIdentity, Warnings: m.warnings,
 	}, nil
 }
@@ -84,14 +84,14 @@ func (i *issuer) read(ctx context.Context, objects issuers.Objects) ([]*connecto
 		return nil, issuers.Retry(0, "SecretUnreadable", "reading the Secrets that selector chooses: %w", err)
 	}
 	if len(found) == 0 {
-		return nil, issuers.Retry(0, "SecretNotFound", "%w: no Secret in the Connector's namespace matches selector", connector.ErrNotFound)
+		return nil, issuers.Retry(0, "SecretNotFound", "no Secret in the Connector's namespace matches selector").Because(connector.ErrNotFound)
 	}
 	return found, nil
 }
 
 func (i *issuer) check(m merger, secrets []*connector.Object) error {
 	if len(m.entries) == 0 {
-		return issuers.Terminate("SecretExpired", "Secret %q: its login has ended (%s); renew the Secret", secrets[0].Name, m.ended)
+		return issuers.Terminate("SecretExpired", "Secret %q: its login has ended (%s); renew the Secret", secrets[0].Name, m.ended).Because(connector.ErrDenied)
 	}
 	if i.config.RequireSingleEntry && len(m.entries) != 1 {
 		return issuers.Terminate("NotSingleEntry", "there are %d logins (Secrets found: %d), and requireSingleEntry allows one", len(m.entries), len(secrets))
@@ -109,18 +109,29 @@ func (i *issuer) annotatedEnd(s *connector.Object) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, issuers.Terminate("SecretInvalid", "Secret %q: annotation %s is not a time such as 2026-12-31T23:00:00Z", s.Name, i.config.ExpiresAnnotation)
 	}
-	return end, nil
+	return issuers.Believable(end), nil
 }
 
 // merger puts the logins of several Secrets together, in the order of their
 // names.
 type merger struct {
-	now      time.Time
-	entries  []connector.Entry
-	owners   []string  // the Secret of each entry
-	expires  time.Time // of the entry that ends first
-	ended    string    // when the last entry ended that was left out
-	warnings []string
+	now     time.Time
+	entries []connector.Entry
+	owners  []string // the Secret of each entry
+	at      map[connector.Key]int
+	// The first and the last end of an entry, and whether one has none.
+	first, last time.Time
+	endless     bool
+	ended       string // when the last entry ended that was left out
+	warnings    []string
+}
+
+// expires is when nothing is left; before that, ended entries go one by one.
+func (m *merger) expires() time.Time {
+	if m.endless {
+		return time.Time{}
+	}
+	return m.last
 }
 
 // add takes one entry unless it has ended or its key is taken.
@@ -133,15 +144,23 @@ func (m *merger) add(secret string, entry connector.Entry, end time.Time) {
 		m.warnings = append(m.warnings, fmt.Sprintf("Secret %q: the login for %s ended at %s and is left out", secret, entry.Key, m.ended))
 		return
 	}
-	if at := slices.IndexFunc(m.entries, func(e connector.Entry) bool { return e.Key == entry.Key }); at >= 0 {
-		if !m.entries[at].Equal(entry) {
-			m.warnings = append(m.warnings, fmt.Sprintf("Ambiguous: Secrets %q and %q hold different logins for %s; the one of %q is used", m.owners[at], secret, entry.Key, m.owners[at]))
+	if i, taken := m.at[entry.Key]; taken {
+		if !m.entries[i].Equal(entry) {
+			m.warnings = append(m.warnings, fmt.Sprintf("Ambiguous: Secrets %q and %q hold different logins for %s; the one of %q is used", m.owners[i], secret, entry.Key, m.owners[i]))
 		}
 		return
 	}
+	m.at[entry.Key] = len(m.entries)
 	m.entries, m.owners = append(m.entries, entry), append(m.owners, secret)
-	if !end.IsZero() && (m.expires.IsZero() || end.Before(m.expires)) {
-		m.expires = end
+	switch {
+	case end.IsZero():
+		m.endless = true
+		return
+	case m.first.IsZero() || end.Before(m.first):
+		m.first = end
+	}
+	if end.After(m.last) {
+		m.last = end
 	}
 }
 

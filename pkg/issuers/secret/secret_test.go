@@ -123,6 +123,21 @@ func TestIssue(t *testing.T) {
 			[]want{{"docker.io", "u", "p", "", ""}, {"r.io/team", "", "", "i", ""}, {"z.io", "", "", "", "t"}},
 			nil,
 		},
+		"what docker login writes for Docker Hub": {
+			conn(`{"name":"a"}`),
+			[]*connector.Object{dockerConfig("a", `{"https://index.docker.io/v1/":{"username":"u","password":"p"},"https://index.docker.io/v1/access-token":{"username":"u","password":"x"},"https://index.docker.io/v1/refresh-token":{"username":"u","password":"y"}}`)},
+			[]want{{"docker.io", "u", "p", "", ""}},
+			[]string{
+				`Secret "a": "https://index.docker.io/v1/access-token" is left out: docker login keeps it for itself, no registry takes it`,
+				`Secret "a": "https://index.docker.io/v1/refresh-token" is left out: docker login keeps it for itself, no registry takes it`,
+			},
+		},
+		"the API's root is no repository": {
+			conn(`{"name":"a"}`),
+			[]*connector.Object{dockerConfig("a", `{"https://a.io/v1/users/":{"username":"u","password":"1"},"http://b.io/v2/x":{"username":"u","password":"2"},"https://c.io/v2":{"username":"u","password":"3"},"d.io/v2/x":{"username":"u","password":"4"},"https://e.io/team/v2":{"username":"u","password":"5"}}`)},
+			[]want{{"d.io/v2/x", "u", "4", "", ""}, {"b.io", "u", "2", "", ""}, {"a.io", "u", "1", "", ""}, {"c.io", "u", "3", "", ""}, {"e.io/team/v2", "u", "5", "", ""}},
+			nil,
+		},
 		"its hosts stay, whatever the Connector declares": {
 			conn(`{"name":"a"}`, "other.io"),
 			[]*connector.Object{dockerConfig("a", login("r.io", "p"))},
@@ -205,6 +220,15 @@ func TestIssue(t *testing.T) {
 	}
 }
 
+func manyLogins(n int) string {
+	logins := map[string]map[string]string{}
+	for i := range n {
+		logins[fmt.Sprintf("h%d.io", i)] = map[string]string{"username": "u", "password": "p"}
+	}
+	text, _ := json.Marshal(logins) // strings always encode
+	return string(text)
+}
+
 func TestRefusals(t *testing.T) {
 	one := func(o *connector.Object) []*connector.Object { return []*connector.Object{o} }
 	userAndPassword := map[string]string{"username": "u", "password": canary}
@@ -221,7 +245,7 @@ func TestRefusals(t *testing.T) {
 		},
 		"nothing selected": {
 			conn(`{"selector":{"matchLabels":{"x":"y"}}}`), nil, issuers.Retryable, "SecretNotFound",
-			`not found: no Secret in the Connector's namespace matches selector`,
+			`no Secret in the Connector's namespace matches selector`,
 		},
 		"other type": {
 			conn(`{"name":"a"}`), one(object("a", "kubernetes.io/tls", nil)), issuers.Terminal, "SecretTypeUnsupported",
@@ -269,7 +293,35 @@ func TestRefusals(t *testing.T) {
 		},
 		"no registry host": {
 			conn(`{"name":"a"}`), one(dockerConfig("a", `{"ftp://r.io":{"username":"u","password":"p"}}`)), issuers.Terminal, "SecretInvalid",
-			`Secret "a" has a login for "ftp://r.io", which is no registry host`,
+			`Secret "a" has a login under a name that is no registry: number 1 of "auths", counted in alphabetical order; write host, host:port or https://host`,
+		},
+		"a password in the host's place": {
+			conn(`{"name":"a"}`), one(dockerConfig("a", `{"a.io":{"username":"u","password":"p"},"u:`+canary+`@r.io":{"username":"u","password":"p"}}`)), issuers.Terminal, "SecretInvalid",
+			`Secret "a" has a login under a name that is no registry: number 2 of "auths", counted in alphabetical order; write host, host:port or https://host`,
+		},
+		"a password with a final newline": {
+			conn(`{"name":"a"}`, "r.io"), one(object("a", "kubernetes.io/basic-auth", map[string]string{"username": "u", "password": canary + "\n"})), issuers.Terminal, "SecretInvalid",
+			`Secret "a": key "password" ends with a line break, which no registry login can carry: store it without (echo adds one, printf %s does not)`,
+		},
+		"a user with a final newline": {
+			conn(`{"name":"a"}`, "r.io"), one(object("a", "kubernetes.io/basic-auth", map[string]string{"username": "u\n", "password": canary})), issuers.Terminal, "SecretInvalid",
+			`Secret "a": key "username" ends with a line break, which no registry login can carry: store it without (echo adds one, printf %s does not)`,
+		},
+		"a password with a control character": {
+			conn(`{"name":"a"}`, "r.io"), one(object("a", "kubernetes.io/basic-auth", map[string]string{"username": "u", "password": canary + "\t" + canary})), issuers.Terminal, "SecretInvalid",
+			`Secret "a": key "password" holds a control character or is not UTF-8, which no registry login can carry`,
+		},
+		"auth whose password ends with a newline": {
+			conn(`{"name":"a"}`), one(dockerConfig("a", login("r.io", canary+"\n"))), issuers.Terminal, "SecretInvalid",
+			`Secret "a" has a malformed login for host "r.io": the password ends with a line break, which no registry login can carry: store it without (echo adds one, printf %s does not)`,
+		},
+		"a token with a newline": {
+			conn(`{"name":"a"}`), one(dockerConfig("a", `{"r.io":{"registrytoken":"`+canary+`\n"}}`)), issuers.Terminal, "SecretInvalid",
+			`Secret "a" has a malformed login for host "r.io": the registrytoken ends with a line break, which no registry login can carry: store it without (echo adds one, printf %s does not)`,
+		},
+		"too many logins": {
+			conn(`{"name":"a"}`), one(dockerConfig("a", manyLogins(1001))), issuers.Terminal, "SecretInvalid",
+			`Secret "a" has 1001 logins, and at most 1000 are read: split it`,
 		},
 		"two logins where one is required": {
 			conn(`{"name":"a","requireSingleEntry":true}`), one(dockerConfig("a", `{"r.io":{"username":"u","password":"p"},"s.io":{"username":"u","password":"p"}}`)), issuers.Terminal, "NotSingleEntry",
@@ -288,6 +340,9 @@ func TestRefusals(t *testing.T) {
 			}
 			if test.reason == "SecretNotFound" && !errors.Is(err, connector.ErrNotFound) {
 				t.Error("the error does not wrap ErrNotFound")
+			}
+			if got, want := errors.Is(err, connector.ErrDenied), test.reason == "SecretNotLabelled"; got != want {
+				t.Errorf("the error tells that the owner took the login back: %v, want %v", got, want)
 			}
 		})
 	}
@@ -308,44 +363,50 @@ func TestExpiry(t *testing.T) {
 		o.Annotations["example.dev/expires-at"] = at
 		return o
 	}
+	milliseconds, err := jwt.Signed(signer).Claims(map[string]any{"exp": 1790000000000}).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := time.Time{}
 	tests := map[string]struct {
-		objects  []*connector.Object
-		want     time.Time
-		entries  int
-		warnings int
-		err      string
+		objects          []*connector.Object
+		expires, refresh time.Time // when all of it has ended, when the first part has
+		entries          int
+		warnings         int
 	}{
-		"exp of a password that is a JWT": {[]*connector.Object{dockerConfig("a", login("r.io", token))}, soon, 1, 0, ""},
-		"the annotation wins":             {[]*connector.Object{annotated(dockerConfig("a", login("r.io", token)), later.Format(time.RFC3339))}, later, 1, 0, ""},
-		"the earliest counts":             {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), later.Format(time.RFC3339)), dockerConfig("b", login("s.io", token))}, soon, 2, 0, ""},
-		"an ended one is left out":        {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "2020-01-01T00:00:00Z"), dockerConfig("b", login("s.io", token))}, soon, 1, 1, ""},
-		"all ended": {
-			[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "2020-01-01T00:00:00Z")},
-			time.Time{},
-			0, 0,
-			`Secret "a": its login has ended (2020-01-01T00:00:00Z); renew the Secret`,
-		},
-		"no time": {
-			[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "tomorrow")},
-			time.Time{},
-			0, 0,
-			`Secret "a": annotation example.dev/expires-at is not a time such as 2026-12-31T23:00:00Z`,
-		},
+		"exp of a password that is a JWT": {[]*connector.Object{dockerConfig("a", login("r.io", token))}, soon, soon, 1, 0},
+		"the annotation wins":             {[]*connector.Object{annotated(dockerConfig("a", login("r.io", token)), later.Format(time.RFC3339))}, later, later, 1, 0},
+		"one ends before the other":       {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), later.Format(time.RFC3339)), dockerConfig("b", login("s.io", token))}, later, soon, 2, 0},
+		"one ends and one does not":       {[]*connector.Object{dockerConfig("a", login("r.io", "p")), dockerConfig("b", login("s.io", token))}, none, soon, 2, 0},
+		"an ended one is left out":        {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "2020-01-01T00:00:00Z"), dockerConfig("b", login("s.io", token))}, soon, soon, 1, 1},
+		"exp in milliseconds is no end":   {[]*connector.Object{dockerConfig("a", login("r.io", milliseconds))}, none, none, 1, 0},
+		"nor is an end nobody sees":       {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "9999-12-31T23:59:59-12:00")}, none, none, 1, 0},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			c, err := issue(t, conn(config), test.objects...)
-			if test.err != "" {
-				if err == nil || err.Error() != test.err {
-					t.Errorf("error is %v, want %s", err, test.err)
-				}
-				return
-			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !c.ExpiresAt.Equal(test.want) || len(c.Entries) != test.entries || len(c.Warnings) != test.warnings || c.LongLived {
-				t.Errorf("expires %s with %d entries, warnings %q, longLived %v", c.ExpiresAt, len(c.Entries), c.Warnings, c.LongLived)
+			if diff := cmp.Diff([]time.Time{test.expires, test.refresh}, []time.Time{c.ExpiresAt, c.RefreshAt}); diff != "" {
+				t.Error(diff)
+			}
+			if len(c.Entries) != test.entries || len(c.Warnings) != test.warnings || c.LongLived != test.expires.IsZero() {
+				t.Errorf("%d entries, warnings %q, longLived %v", len(c.Entries), c.Warnings, c.LongLived)
+			}
+		})
+	}
+	for text, test := range map[string]struct {
+		want   string
+		denied bool
+	}{
+		"2020-01-01T00:00:00Z": {`Secret "a": its login has ended (2020-01-01T00:00:00Z); renew the Secret`, true},
+		"tomorrow":             {`Secret "a": annotation example.dev/expires-at is not a time such as 2026-12-31T23:00:00Z`, false},
+	} {
+		t.Run(text, func(t *testing.T) {
+			_, err := issue(t, conn(config), annotated(dockerConfig("a", login("r.io", "p")), text))
+			if err == nil || err.Error() != test.want || issuers.ClassOf(err) != issuers.Terminal || errors.Is(err, connector.ErrDenied) != test.denied {
+				t.Errorf("error is %v, want %s; denied %v", err, test.want, test.denied)
 			}
 		})
 	}
@@ -355,14 +416,15 @@ func TestValidate(t *testing.T) {
 	tests := map[string]struct{ config, want string }{
 		"nothing":        {`{}`, "name: set exactly one of name and selector"},
 		"both":           {`{"name":"a","selector":{"matchLabels":{"a":"b"}}}`, "selector: cannot stand beside name: set exactly one of them"},
-		"empty selector": {`{"selector":{}}`, "selector: is empty and would choose every Secret: add matchLabels or matchExpressions"},
+		"empty selector": {`{"selector":{}}`, "selector: an empty selector chooses everything: write matchLabels or matchExpressions"},
 		"everything": {
-			`{"name":"A","selector":{"matchExpressions":[{"key":"a","operator":"Like"},{"key":"","operator":"Exists"},{"key":"a","operator":"In"}]},"expiresAnnotation":"a b"}`,
+			`{"name":"A","selector":{"matchLabels":{"bad key!":"x"},"matchExpressions":[{"key":"a","operator":"Like"},{"key":"","operator":"Exists"},{"key":"a","operator":"In"}]},"expiresAnnotation":"a b"}`,
 			"selector: cannot stand beside name: set exactly one of them\n" +
 				"name: \"A\" is not the name of a Secret\n" +
-				"selector.matchExpressions[0].operator: \"Like\" is not In, NotIn, Exists or DoesNotExist\n" +
-				"selector.matchExpressions[1].key: is required\n" +
-				"selector.matchExpressions[2].values: In and NotIn need values, Exists and DoesNotExist take none\n" +
+				"selector.matchLabels[bad key!]: \"bad key!\" is no label: write, for example, tier or example.com/tier\n" +
+				"selector.matchExpressions[0].operator: \"Like\" is unknown: write In, NotIn, Exists or DoesNotExist\n" +
+				"selector.matchExpressions[1].key: \"\" is no label: write, for example, tier or example.com/tier\n" +
+				"selector.matchExpressions[2].values: In needs values\n" +
 				"expiresAnnotation: \"a b\" is not the name of an annotation",
 		},
 	}

@@ -1,0 +1,29 @@
+package pullsecret
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// checkText refuses what no client could send. The error reads on after the
+// name of the text.
+func checkText(text string) error {
+	switch {
+	case strings.TrimRight(text, "\r\n") != text:
+		return errors.New("ends with a line break, which no registry login can carry: store it without (echo adds one, printf %s does not)")
+	case !utf8.ValidString(text), strings.ContainsFunc(text, unicode.IsControl):
+		return errors.New("holds a control character or is not UTF-8, which no registry login can carry")
+	default:
+		return nil
+	}
+}
+
+// checkUser is checkText for user names, which a colon ends (RFC 7617 §2).
+func checkUser(name string) error {
+	if strings.Contains(name, ":") {
+		return errors.New("holds a colon, which no registry login can carry")
+	}
+	return checkText(name)
+}
