@@ -25,6 +25,7 @@ type Scope struct {
 	// never team-evil/app.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=255
 	// +kubebuilder:validation:items:Pattern=`^(\*\*|(\*|\*?[a-z0-9]+(\*[a-z0-9]+)*\*?)((\.|_|__|-+)(\*|\*?[a-z0-9]+(\*[a-z0-9]+)*\*?))*)(/(\*\*|(\*|\*?[a-z0-9]+(\*[a-z0-9]+)*\*?)((\.|_|__|-+)(\*|\*?[a-z0-9]+(\*[a-z0-9]+)*\*?))*))*$`
@@ -33,6 +34,7 @@ type Scope struct {
 	// Actions are pull, push or both.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:items:Enum=pull;push
 	Actions []Action `json:"actions,omitempty"`
 }

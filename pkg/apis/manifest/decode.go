@@ -52,13 +52,37 @@ type decoder struct {
 	doubtful []string
 }
 
+// maxMistakes are told of one object: more tell nobody more, and a file of
+// nonsense must not fill the log.
+const maxMistakes = 50
+
 // wrong notes a mistake whose value could not be read.
 func (d *decoder) wrong(path, format string, args ...any) {
-	d.mistakes = append(d.mistakes, connector.Field(path, format, args...))
-	d.doubtful = append(d.doubtful, path)
+	d.note(connector.Field(path, format, args...), path)
 }
 
+// note takes down a mistake and the paths of which nothing more can be said.
+// After the last one that is told nothing more can be said of the object.
+func (d *decoder) note(mistake *connector.FieldError, doubtful ...string) {
+	d.mistakes = append(d.mistakes, mistake)
+	d.doubtful = append(d.doubtful, doubtful...)
+	if d.full() {
+		d.mistakes = append(d.mistakes, more(mistake))
+		d.doubtful = []string{""}
+	}
+}
+
+// more stands for the mistakes that are not told, at the last one that is.
+func more(last *connector.FieldError) *connector.FieldError {
+	return connector.Field(last.Path, "is not the last mistake: mend those that are told first")
+}
+
+func (d *decoder) full() bool { return len(d.mistakes) >= maxMistakes }
+
 func (d *decoder) value(path string, n *yaml.Node, out reflect.Value) {
+	if d.full() {
+		return
+	}
 	if n.Kind == yaml.AliasNode {
 		d.inAlias++
 		defer func() { d.inAlias-- }()
@@ -130,27 +154,41 @@ func (d *decoder) object(path string, n *yaml.Node, out reflect.Value) {
 	fields := fieldsOf(out.Type(), nil)
 	d.entries(path, join, n, func(key, value *yaml.Node) {
 		if field, ok := fields[key.Value]; ok {
-			d.value(join(path, key.Value), value, out.FieldByIndex(field))
+			at := join(path, key.Value)
+			d.value(at, value, out.FieldByIndex(field))
+			d.optional(at, value, out.Type().FieldByIndex(field))
 		} else {
 			d.unknown(path, key, slices.Sorted(maps.Keys(fields)))
 		}
 	})
 }
 
+// optional refuses an empty text where nothing could be written instead: it
+// comes from a template that had no value, and must not mean the default. What
+// Kubernetes itself defines has rules of its own.
+func (d *decoder) optional(path string, n *yaml.Node, field reflect.StructField) {
+	_, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+	if n = resolve(n); !d.quiet && within(path, "spec") && isText(n) && n.Value == "" && strings.HasPrefix(options, "omit") &&
+		field.Type.Kind() == reflect.String {
+		d.wrong(path, "is empty: give it a value or leave it out")
+	}
+}
+
 // unknown notes an unknown field. A key that resembles no known one may be
 // content that slipped out of its place, and is not quoted from a Secret.
 func (d *decoder) unknown(path string, key *yaml.Node, known []string) {
+	if d.full() {
+		return
+	}
 	meant := suggest.Closest(key.Value, known)
 	at := join(path, key.Value)
-	d.doubtful = append(d.doubtful, at)
 	switch {
 	case meant != "":
-		d.mistakes = append(d.mistakes, connector.Field(at, "unknown field; did you mean %s?", meant))
-		d.doubtful = append(d.doubtful, join(path, meant))
+		d.note(connector.Field(at, "unknown field; did you mean %s?", meant), at, join(path, meant))
 	case d.quiet:
-		d.mistakes = append(d.mistakes, connector.Field(path, "line %d holds an unknown field", key.Line))
+		d.note(connector.Field(path, "line %d holds an unknown field", key.Line), at)
 	default:
-		d.mistakes = append(d.mistakes, connector.Field(at, "unknown field; known are %s", strings.Join(known, ", ")))
+		d.note(connector.Field(at, "unknown field; known are %s", strings.Join(known, ", ")), at)
 	}
 }
 
@@ -171,7 +209,7 @@ func (d *decoder) mapping(path string, n *yaml.Node, out reflect.Value) {
 // an entry.
 func (d *decoder) entries(path string, at func(path, key string) string, n *yaml.Node, visit func(key, value *yaml.Node)) {
 	seen := map[string]int{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; i+1 < len(n.Content) && !d.full(); i += 2 {
 		key := resolve(n.Content[i])
 		first, again := seen[key.Value]
 		switch {

@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,6 +56,19 @@ func (o *Object) CheckType() []*connector.FieldError {
 func (o *Object) Line(path string) int {
 	n, _ := o.find(path)
 	return n.Line
+}
+
+// InOrder sorts mistakes by line, and keeps as many as are told of one object.
+func (o *Object) InOrder(mistakes []*connector.FieldError) []*connector.FieldError {
+	if len(mistakes) > maxMistakes {
+		mistakes = append(slices.Clip(mistakes[:maxMistakes]), more(mistakes[maxMistakes-1]))
+	}
+	lines := make(map[string]int, len(mistakes))
+	for _, m := range mistakes {
+		lines[m.Path] = o.Line(m.Path)
+	}
+	slices.SortStableFunc(mistakes, func(a, b *connector.FieldError) int { return cmp.Compare(lines[a.Path], lines[b.Path]) })
+	return mistakes
 }
 
 // find walks a path such as spec.registries[0].host as far as the document

@@ -11,20 +11,15 @@ func (m *mistakes) access(peers []Peer) []connector.Peer {
 	if peers == nil {
 		return nil
 	}
+	peers = limited(m, "spec.access", peers, maxPeers)
 	out := make([]connector.Peer, 0, len(peers))
 	for i, p := range peers {
 		path := fmt.Sprintf("spec.access[%d]", i)
 		if len(p.Namespaces) == 0 && p.NamespaceSelector == nil && len(p.ServiceAccounts) == 0 {
 			m.add(path, "an empty item names nobody: write namespaces, namespaceSelector or serviceAccounts")
 		}
-		m.notEmpty(path+".namespaces", p.Namespaces)
-		m.notEmpty(path+".serviceAccounts", p.ServiceAccounts)
-		for j, namespace := range p.Namespaces {
-			m.namespace(fmt.Sprintf("%s.namespaces[%d]", path, j), namespace)
-		}
-		for j, account := range p.ServiceAccounts {
-			m.objectName(fmt.Sprintf("%s.serviceAccounts[%d]", path, j), account)
-		}
+		m.names(path+".namespaces", p.Namespaces, m.namespace)
+		m.names(path+".serviceAccounts", p.ServiceAccounts, m.objectName)
 		if p.NamespaceSelector != nil {
 			m.selector(path+".namespaceSelector", *p.NamespaceSelector)
 		}
@@ -33,11 +28,23 @@ func (m *mistakes) access(peers []Peer) []connector.Peer {
 	return out
 }
 
-// notEmpty refuses a list that is there and empty: it limits nothing, which
-// is not what it looks like.
-func (m *mistakes) notEmpty(path string, list []string) {
-	if list != nil && len(list) == 0 {
-		m.add(path, "an empty list limits nothing: leave it out, or name who is meant")
+// The limits of the lists of access, as the API has them.
+const (
+	maxPeers     = 64
+	maxPeerNames = 256
+)
+
+// names checks a list of names, each of which comes once.
+func (m *mistakes) names(path string, names []string, check func(path, name string)) {
+	notEmpty(m, path, names)
+	seen := map[string]bool{}
+	for i, name := range limited(m, path, names, maxPeerNames) {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		check(at, name)
+		if seen[name] {
+			m.add(at, "%q comes twice: keep one", name)
+		}
+		seen[name] = true
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -41,13 +40,10 @@ func Read(o *manifest.Object, opts Options) (*connector.Connector, []*connector.
 			mistakes = append(mistakes, mistake)
 		}
 	}
-	if len(mistakes) > 0 {
-		slices.SortStableFunc(mistakes, func(a, b *connector.FieldError) int {
-			return cmp.Compare(o.Line(a.Path), o.Line(b.Path))
-		})
-		return nil, mistakes
+	if len(mistakes) == 0 {
+		return converted, nil
 	}
-	return converted, nil
+	return nil, o.InOrder(mistakes)
 }
 
 // Convert checks the manifest and gives it in the words of the core. The
@@ -89,9 +85,9 @@ func (m *mistakes) connector(meta *metav1.ObjectMeta, spec *ConnectorSpec, opts 
 		Scope:            m.scope(spec.Scope),
 		MinimumScope:     enum(m, "spec.minimumScope", spec.MinimumScope, connector.GrainNone, connector.GrainIdentity, connector.GrainProject, connector.GrainRepository),
 		Sharing:          enum(m, "spec.sharing", spec.Sharing, connector.SharePod, connector.ShareServiceAccount, connector.ShareConnector),
-		MaxAge:           m.duration("spec.maxAge", spec.MaxAge),
-		Overlap:          m.duration("spec.overlap", spec.Overlap),
-		DefaultTTL:       m.duration("spec.defaultTTL", spec.DefaultTTL),
+		MaxAge:           duration(spec.MaxAge),
+		Overlap:          duration(spec.Overlap),
+		DefaultTTL:       duration(spec.DefaultTTL),
 		AllowLongLived:   spec.AllowLongLived,
 		ScopeEnforcement: cmp.Or(enum(m, "spec.scopeEnforcement", spec.ScopeEnforcement, connector.Strict, connector.BestEffort), connector.Strict),
 		Issuer:           m.issuer(spec, opts.Issuers),

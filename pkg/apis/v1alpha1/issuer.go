@@ -18,11 +18,17 @@ type IssuerSource struct {
 	// authentication of the CNCF distribution project, with a user name and
 	// password from a Secret, for tokens that live minutes.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.minimumLife) || self.output == 'registryToken'",message="minimumLife has a meaning for output registryToken only: leave it out"
+	// +kubebuilder:validation:XValidation:rule="!has(self.clientID) || self.clientID.matches('^[!-~]+$')",message="clientID is of printable ASCII characters without spaces"
+	// +kubebuilder:validation:XValidation:rule="!has(self.secretRef) || self.secretRef.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="secretRef.name is not the name of a Secret"
 	DistributionToken *distributiontoken.Config `json:"distributionToken,omitempty"`
 
 	// secret hands out what Secrets of Kubernetes hold, and follows their
 	// changes.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.name) || self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name is not the name of a Secret"
+	// +kubebuilder:validation:XValidation:rule="!has(self.expiresAnnotation) || self.expiresAnnotation.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')",message="expiresAnnotation is not the name of an annotation"
+	// +kubebuilder:validation:XValidation:rule="!has(self.selector) || (has(self.selector.matchLabels) && self.selector.matchLabels.size() > 0) || (has(self.selector.matchExpressions) && self.selector.matchExpressions.size() > 0)",message="an empty selector chooses everything: write matchLabels or matchExpressions"
 	Secret *secret.Config `json:"secret,omitempty"`
 }
 

@@ -45,16 +45,30 @@ func (m *mistakes) namespace(path, name string) {
 	}
 }
 
-// duration refuses an explicit zero, which would read as "not at all" and
-// would mean the default.
-func (m *mistakes) duration(path string, d *connector.Duration) time.Duration {
+// duration gives zero, the default, for what is left out.
+func duration(d *connector.Duration) time.Duration {
 	if d == nil {
 		return 0
 	}
-	if d.Duration <= 0 {
-		m.add(path, "must be longer than zero; leave it out for the default")
-	}
 	return d.Duration
+}
+
+// notEmpty refuses a list that is there and empty: it limits nothing, which
+// is not what it looks like.
+func notEmpty[T any](m *mistakes, path string, list []T) {
+	if list != nil && len(list) == 0 {
+		m.add(path, "an empty list limits nothing: leave it out, or name what is meant")
+	}
+}
+
+// limited reports a list that is longer than the API allows, and what of it is
+// looked at: nobody waits for mistakes in a million items.
+func limited[T any](m *mistakes, path string, list []T, most int) []T {
+	if len(list) <= most {
+		return list
+	}
+	m.add(path, "has %d items; at most %d: split the Connector", len(list), most)
+	return list[:most]
 }
 
 // enum accepts an empty value, which stands for the default.

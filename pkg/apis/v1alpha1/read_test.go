@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -246,4 +247,49 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkNonsense is a manifest of nothing but mistakes.
+func BenchmarkNonsense(b *testing.B) {
+	var text strings.Builder
+	text.WriteString("apiVersion: regcred.dev/v1alpha1\nkind: Connector\nmetadata: {name: x, namespace: ci}\nspec:\n")
+	for i := range 8000 {
+		fmt.Fprintf(&text, "  adress%d: x\n", i)
+	}
+	objects, err := manifest.Parse([]byte(text.String()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, mistakes := v1alpha1.Read(objects[0], options()); len(mistakes) != 51 {
+			b.Fatal(len(mistakes))
+		}
+	}
+}
+
+func TestNonsenseIsCutShort(t *testing.T) {
+	unknown := strings.Repeat(", no%d: x", 60)
+	var numbers []any
+	for i := range 60 {
+		numbers = append(numbers, i)
+	}
+	var names []string
+	for i := range 256 {
+		names = append(names, fmt.Sprintf("B%d", i))
+	}
+	for name, spec := range map[string]string{
+		"unknown fields":          "issuer: {secret: {name: x}}" + fmt.Sprintf(unknown, numbers...),
+		"bad values":              "issuer: {secret: {name: x}}, access: [{serviceAccounts: [" + strings.Join(names, ", ") + "]}]",
+		"more than is looked at":  "issuer: {secret: {name: x}}, access: [{namespaces: [" + strings.Join(names, ", ") + ", a, b]}]",
+		"values of a wrong type":  "issuer: {secret: {name: x}}, access: [{namespaces: [" + strings.Repeat("1, ", 60) + "]}]",
+		"unknown and bad fields":  "issuer: {secret: {name: A_b}}, delivery: other" + fmt.Sprintf(unknown, numbers...),
+		"lists instead of fields": "issuer: {secret: {name: x}}, registries: [" + strings.Repeat("[], ", 64) + "]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, mistakes := readOne(t, []byte("{apiVersion: regcred.dev/v1alpha1, kind: Connector, metadata: {name: x, namespace: ci}, spec: {"+spec+"}}"))
+			if len(mistakes) != 51 || mistakes[50].Detail != "is not the last mistake: mend those that are told first" {
+				t.Errorf("%d mistakes, the last %v", len(mistakes), mistakes[len(mistakes)-1])
+			}
+		})
+	}
 }

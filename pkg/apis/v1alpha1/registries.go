@@ -4,12 +4,21 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// The limits of what is said of registries, as the API has them.
+const (
+	maxRegistries = 64
+	maxMirrors    = 16
+	maxMirrorURL  = 1024
+	maxCABundle   = 256 << 10
 )
 
 // registries converts address or registries, which say the same.
@@ -22,7 +31,7 @@ func (m *mistakes) registries(spec *ConnectorSpec) []connector.Registry {
 			out = nil
 		}
 	}
-	for i, r := range spec.Registries {
+	for i, r := range limited(m, "spec.registries", spec.Registries, maxRegistries) {
 		path := fmt.Sprintf("spec.registries[%d]", i)
 		host := m.host(path+".host", r.Host)
 		if first := slices.IndexFunc(out, func(o connector.Registry) bool { return o.Host == host }); host != "" && first >= 0 {
@@ -75,14 +84,17 @@ func (m *mistakes) host(path, written string) string {
 	return host
 }
 
+// mirrorURL has no place for a user, a query or a fragment.
+var mirrorURL = regexp.MustCompile(`^[hH][tT][tT][pP][sS]?://[^/?#@\s]+(/([!-"$&->@-~]|%[0-9A-Fa-f]{2})*)?$`)
+
 // mirrors keeps the host as written, because an alias of Docker Hub in a URL
 // is the server that answers.
 func (m *mistakes) mirrors(path string, written []Mirror) []string {
 	var out []string
-	for i, mirror := range written {
+	for i, mirror := range limited(m, path, written, maxMirrors) {
 		at := fmt.Sprintf("%s[%d].url", path, i)
 		u, err := url.Parse(mirror.URL)
-		if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Host == "" {
+		if err != nil || len(mirror.URL) > maxMirrorURL || !mirrorURL.MatchString(mirror.URL) {
 			m.add(at, "is no URL of a mirror: write, for example, https://harbor.example.com/dockerhub, without user, query and fragment")
 			continue
 		}
@@ -123,6 +135,10 @@ func (m *mistakes) tls(path string, t *TLS) connector.TLS {
 func (m *mistakes) certificates(path, bundle string) string {
 	if strings.Contains(bundle, "PRIVATE KEY-----") {
 		m.add(path, "holds a private key: remove it, and replace the key pair, since a manifest is no place for it")
+	}
+	if len(bundle) > maxCABundle {
+		m.add(path, "is longer than %d KiB: keep the certificates of your own authorities", maxCABundle>>10)
+		return ""
 	}
 	clean, err := connector.Certificates([]byte(bundle))
 	if err != nil {

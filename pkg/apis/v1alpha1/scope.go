@@ -2,7 +2,6 @@ package v1alpha1
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -10,25 +9,23 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 )
 
-// repositorySegment is one path component of a repository name by the OCI
-// distribution specification, where * may stand for some characters.
-var repositorySegment = regexp.MustCompile(`^[a-z0-9*]+((\.|_|__|-+)[a-z0-9*]+)*$`)
-
 func (m *mistakes) scope(s connector.Scope) connector.Scope {
+	const repositories, actions = "spec.scope.repositories", "spec.scope.actions"
+	notEmpty(m, repositories, s.Repositories)
+	notEmpty(m, actions, s.Actions)
+	s.Repositories = limited(m, repositories, s.Repositories, connector.MaxScopeItems)
 	for i, repository := range s.Repositories {
-		path := fmt.Sprintf("spec.scope.repositories[%d]", i)
-		for segment := range strings.SplitSeq(repository, "/") {
-			if segment != "**" && (strings.Contains(segment, "**") || !repositorySegment.MatchString(segment)) {
-				m.add(path, "%q is no repository or pattern: write, for example, team/app, team/* or team/**", repository)
-				break
-			}
+		path := fmt.Sprintf("%s[%d]", repositories, i)
+		if err := connector.CheckRepository(repository); err != nil {
+			m.add(path, "%q %s", repository, err)
 		}
 		if slices.Contains(s.Repositories[:i], repository) {
 			m.add(path, "%q comes twice: keep one", repository)
 		}
 	}
+	s.Actions = limited(m, actions, s.Actions, connector.MaxScopeItems)
 	for i, action := range s.Actions {
-		path := fmt.Sprintf("spec.scope.actions[%d]", i)
+		path := fmt.Sprintf("%s[%d]", actions, i)
 		if enum(m, path, action, connector.Pull, connector.Push) == "" {
 			m.add(path, "is empty: write pull or push")
 		}
@@ -73,6 +70,9 @@ func (m *mistakes) abilities(spec *ConnectorSpec, def issuers.Definition, issuer
 	if l, ok := issuer.(issuers.LongLiver); ok && l.LongLived() && !def.Static && !spec.AllowLongLived {
 		m.add("spec.allowLongLived", "issuer %s is configured to deliver a long-lived credential: write true to permit it, or choose a short-lived form", def.Kind)
 	}
+	if def.Static {
+		m.ageless(spec, def)
+	}
 	if spec.ScopeEnforcement == connector.BestEffort {
 		return
 	}
@@ -89,6 +89,15 @@ func (m *mistakes) abilities(spec *ConnectorSpec, def issuers.Definition, issuer
 	}
 	if grain.Coarser(spec.MinimumScope) {
 		m.add("spec.minimumScope", "issuer %s limits a credential only to %s, which is coarser than %s: lower it, or write scopeEnforcement: BestEffort", def.Kind, grain, spec.MinimumScope)
+	}
+}
+
+// ageless refuses what has no meaning for content that follows its source.
+func (m *mistakes) ageless(spec *ConnectorSpec, def issuers.Definition) {
+	for path, d := range map[string]*connector.Duration{"spec.maxAge": spec.MaxAge, "spec.defaultTTL": spec.DefaultTTL} {
+		if d != nil {
+			m.add(path, "has no effect on issuer %s, which hands out what is stored and follows its changes: leave it out", def.Kind)
+		}
 	}
 }
 

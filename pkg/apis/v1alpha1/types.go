@@ -53,6 +53,7 @@ type ClusterConnector struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec is what the platform team wants.
+	// +kubebuilder:validation:XValidation:rule="!has(self.access) || self.access.all(p, has(p.namespaces) || has(p.namespaceSelector) || !has(p.serviceAccounts))",message="a ClusterConnector has no namespace of its own: each item of access needs namespaces or namespaceSelector"
 	Spec ConnectorSpec `json:"spec"`
 	// status is what the controller found. Only the controller writes it.
 	// +optional
@@ -61,14 +62,17 @@ type ClusterConnector struct {
 
 // ConnectorSpec is what a platform team wants.
 // +kubebuilder:validation:AtMostOneOf=address;registries
+// +kubebuilder:validation:XValidation:rule="!has(self.issuer.secret) || (!has(self.maxAge) && !has(self.defaultTTL))",message="maxAge and defaultTTL have no effect on issuer secret, which hands out what is stored and follows its changes: leave them out"
+// +kubebuilder:validation:XValidation:rule="!(has(self.issuer.secret) || has(self.issuer.distributionToken) && self.issuer.distributionToken.output != 'registryToken') || (has(self.scopeEnforcement) && self.scopeEnforcement == 'BestEffort') || (!(has(self.scope) && (has(self.scope.repositories) || has(self.scope.actions))) && !(has(self.minimumScope) && self.minimumScope in ['project', 'repository']))",message="this issuer cannot limit a credential: remove scope and minimumScope, or write scopeEnforcement: BestEffort to deliver it unlimited"
+// +kubebuilder:validation:XValidation:rule="!has(self.issuer.distributionToken) || self.issuer.distributionToken.output == 'registryToken' || (has(self.allowLongLived) && self.allowLongLived)",message="output basic and identityToken deliver a long-lived credential: write allowLongLived: true to permit it, or choose registryToken"
 type ConnectorSpec struct {
 	// address is the registry as a URL or host[:port], such as
 	// https://harbor.example.com. It is short for one item of registries;
 	// http:// stands for plainHTTP. An issuer that knows its hosts itself
 	// needs neither.
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:Pattern=`^([hH][tT][tT][pP][sS]?://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?/?$`
 	Address string `json:"address,omitempty"`
 
 	// registries are the hosts that the credentials are for, and how each is
@@ -104,7 +108,9 @@ type ConnectorSpec struct {
 	Sharing connector.Sharing `json:"sharing,omitempty"`
 
 	// maxAge replaces a shared credential at the latest when it is this old,
-	// even when it would live longer.
+	// even when it would live longer. It is for what an issuer makes or asks
+	// for: what is only handed out, as by issuer secret, which refuses it, or
+	// by distributionToken with output basic, stays as it is stored.
 	// +optional
 	MaxAge *connector.Duration `json:"maxAge,omitempty"`
 
@@ -115,7 +121,9 @@ type ConnectorSpec struct {
 	Overlap *connector.Duration `json:"overlap,omitempty"`
 
 	// defaultTTL is how long a credential is taken to live when nothing tells
-	// its end.
+	// its end. It does not end what is only handed out, as by issuer secret,
+	// which refuses it, or by distributionToken with output basic: that stays
+	// as long as it is stored.
 	// +optional
 	DefaultTTL *connector.Duration `json:"defaultTTL,omitempty"`
 
@@ -133,9 +141,9 @@ type ConnectorSpec struct {
 	ScopeEnforcement connector.Enforcement `json:"scopeEnforcement,omitempty"`
 
 	// delivery is direct, the default: the pod gets the credential. gateway
-	// is reserved and refused for now.
+	// is reserved and does not exist yet.
 	// +optional
-	// +kubebuilder:validation:Enum=direct;gateway
+	// +kubebuilder:validation:Enum=direct
 	Delivery Delivery `json:"delivery,omitempty"`
 
 	// issuer says where the credentials come from: exactly one member.
@@ -152,11 +160,12 @@ const (
 )
 
 // Registry is one host and how it is reached.
+// +kubebuilder:validation:XValidation:rule="!has(self.plainHTTP) || !self.plainHTTP || !has(self.tls)",message="plain HTTP has no TLS: remove tls or plainHTTP"
 type Registry struct {
 	// host is the registry's host or host:port, without scheme and path.
 	// docker.io stands for all names of Docker Hub.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=260
+	// +kubebuilder:validation:Pattern=`^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?$`
 	Host string `json:"host"`
 
 	// plainHTTP reaches the host without TLS.
@@ -184,6 +193,7 @@ type TLS struct {
 	// caBundle is one or more certificates in PEM, trusted in addition to the
 	// public ones. Only CERTIFICATE blocks are used.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=262144
 	CABundle string `json:"caBundle,omitempty"`
 
@@ -213,20 +223,21 @@ type TLS struct {
 // KeyReference names one key of a Secret or ConfigMap.
 type KeyReference struct {
 	// name is the name of the object.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 	// key is the key in its data; the default is ca.crt.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
 	Key string `json:"key,omitempty"`
 }
 
 // LocalReference names an object.
 type LocalReference struct {
 	// name is the name of the object.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	Name string `json:"name"`
 }
 
@@ -234,7 +245,7 @@ type LocalReference struct {
 type Mirror struct {
 	// url is where the mirror answers, such as
 	// https://harbor.example.com/dockerhub; http:// is plain HTTP.
-	// +kubebuilder:validation:Pattern=`^https?://[^/?#@]+(/[^?#]*)?$`
+	// +kubebuilder:validation:Pattern=`^[hH][tT][tT][pP][sS]?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?(/([!-"$&->@-~]|%[0-9A-Fa-f]{2})*)?$`
 	// +kubebuilder:validation:MaxLength=1024
 	URL string `json:"url"`
 }
@@ -248,13 +259,15 @@ type Peer struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=63
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Namespaces []string `json:"namespaces,omitempty"`
 
 	// namespaceSelector chooses namespaces by label. It must not be empty. A
 	// tenant who can label a namespace can give it access:
 	// kubernetes.io/metadata.name is the label that nobody can forge.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="(has(self.matchLabels) && self.matchLabels.size() > 0) || (has(self.matchExpressions) && self.matchExpressions.size() > 0)",message="an empty selector chooses every namespace: write matchLabels or matchExpressions"
+	// +kubebuilder:validation:XValidation:rule="(has(self.matchLabels) && self.matchLabels.size() > 0) || (has(self.matchExpressions) && self.matchExpressions.size() > 0)",message="an empty selector chooses everything: write matchLabels or matchExpressions"
 	NamespaceSelector *connector.Selector `json:"namespaceSelector,omitempty"`
 
 	// serviceAccounts are names of ServiceAccounts; the default is all of
@@ -263,6 +276,8 @@ type Peer struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MaxLength=253
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
 }
 
