@@ -137,8 +137,7 @@ func accept(j job, cred *connector.Credential) error {
 // land puts a flight's outcome in force and tells who is concerned.
 func (m *Manager) land(s *shared, out outcome) {
 	if out.err == nil {
-		out.renewAt = renewAt(time.Now().Round(0), out.credential, s.connector.MaxAge)
-		if err := m.keep(s, out); err != nil {
+		if err := m.keep(s, &out); err != nil {
 			m.abandon(out.intent, out.credential, err)
 			out = outcome{lookups: out.lookups, err: fmt.Errorf("keeping the credential for a restart: %w", err)}
 		}
@@ -213,14 +212,15 @@ func (m *Manager) fail(s *shared, err error, now time.Time) (changed, failed []s
 	return changed, holdersOf(s)
 }
 
-// keep writes what a restart needs once out is in force.
-func (m *Manager) keep(s *shared, out outcome) error {
+// keep plans the renewal and writes what a restart needs once out is in force.
+func (m *Manager) keep(s *shared, out *outcome) error {
 	m.mu.Lock()
+	out.renewAt = renewAt(time.Now().Round(0), out.credential, s.connector.MaxAge)
 	former := slices.Clone(s.superseded)
 	if s.current != nil && s.intent != "" {
 		former = append(former, superseded{s.current, s.intent, revokeAt(time.Now().Round(0), s.current, s.connector.Overlap)})
 	}
-	document, err := encodeShared(s, out, former)
+	document, err := encodeShared(s, *out, former)
 	m.mu.Unlock()
 	if err != nil {
 		return err

@@ -78,9 +78,11 @@ func claims(hosts []string) []string {
 }
 
 func (m *Manager) source(ctx context.Context, g *grant) (render.Source, error) {
-	s := render.Source{
-		Connector: g.use.Ref, Written: g.use.Written, Issuer: g.connector.Issuer.Kind, Emptied: g.emptied(),
+	s := render.Source{Connector: g.use.Ref, Written: g.use.Written, Emptied: g.emptied()}
+	if g.connector == nil {
+		return s, nil
 	}
+	s.Issuer = g.connector.Issuer.Kind
 	hosts := g.hosts
 	if g.lease != nil {
 		state := g.lease.State()
@@ -131,8 +133,11 @@ func (o objectsOf) Select(context.Context, connector.ObjectKind, connector.Selec
 // rerender brings the content up to date. On failure the last good content
 // stays and another try is planned.
 func (m *Manager) rerender(ctx context.Context, v *volume) {
-	if slices.ContainsFunc(v.grants, func(g *grant) bool { return g.lost() && time.Since(g.lostAt) < lostGrace }) {
-		return // what a running pod reads stays while another try is planned
+	if until := v.waitsUntil(); !until.IsZero() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		v.retryNoLaterThan(until)
+		return
 	}
 	files, err := m.files(ctx, v)
 	if err != nil {
@@ -149,18 +154,39 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 		return
 	}
 	m.mu.Lock()
-	v.problem = emptied
+	v.problem, v.retries = emptied, 0
 	if changed {
 		v.sweepAt = time.Now().Round(0).Add(sweepAfter)
 	}
 	m.mu.Unlock()
 	if changed {
+		if v.adopted { // which credentials were shown before is not known
+			for _, g := range v.grants {
+				g.delivered = ""
+			}
+		}
 		m.delivered(v)
 		klog.FromContext(ctx).Info("Volume updated", "connectors", refs(v), "emptied", emptied)
 	}
+	v.adopted = false
 	if changed && emptied != "" {
 		m.Events.Event(v.spec.Subject, true, "Emptied", emptied)
 	}
+}
+
+// waitsUntil returns until when the files stay as they are, because the
+// credential of a connector is lost and may soon be had again; zero when that is
+// over, or another connector's entries have to change.
+func (v *volume) waitsUntil() (until time.Time) {
+	for _, g := range v.grants {
+		switch cred := g.credential(); {
+		case g.lost() && time.Since(g.lostAt) < lostGrace:
+			until = g.lostAt.Add(lostGrace)
+		case cred == nil || cred.ID != g.delivered:
+			return time.Time{}
+		}
+	}
+	return until
 }
 
 // emptied says which connectors show no credential, and why.

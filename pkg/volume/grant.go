@@ -16,13 +16,14 @@ import (
 // grant is a volume's use of one connector. The volume's work lock guards it.
 type grant struct {
 	use       Use
-	connector *connector.Connector // the generation in force
+	connector *connector.Connector // the generation in force; nil = adopted, and not resolved yet
 	lease     *credentials.Lease   // nil when withdrawn
 	withdrawn string               // why the entries are emptied
 	hosts     []string             // that the last credential served
 	deniedAt  time.Time            // of the first explicit denial in a row
 	delivered string               // id of the credential that the files show
 	lostAt    time.Time            // when a restart found its credential lost
+	cancel    context.CancelFunc   // of the acquisition on its way; nil = none
 	trust     []issuers.Trust      // of the registries, as resolved last
 	warned    []string             // findings that were told already
 }
@@ -146,7 +147,12 @@ func (m *Manager) recheckGrant(ctx context.Context, v *volume, g *grant) (change
 		return false
 	}
 	g.deniedAt = time.Time{}
-	return m.follow(ctx, v, g, c)
+	if g.lease != nil && g.connector.UID == c.UID && g.connector.Generation == c.Generation {
+		g.lease.Revive(c)
+		return false
+	}
+	m.follow(ctx, v, g, c)
+	return false // the lease tells when it has come
 }
 
 // denied ends a grant at the second denial, half a minute after the first.
@@ -165,56 +171,111 @@ func (m *Manager) denied(ctx context.Context, v *volume, g *grant) (changed bool
 }
 
 func (m *Manager) withdraw(ctx context.Context, v *volume, g *grant, why string) (changed bool) {
-	if g.lease == nil {
+	if g.withdrawn != "" {
 		return false
 	}
-	g.hosts = g.lease.State().Hosts
-	g.lease.Withdraw()
+	if g.lease != nil {
+		g.hosts = g.lease.State().Hosts
+		g.lease.Withdraw()
+	}
 	g.lease, g.withdrawn = nil, why
+	if err := m.save(v); err != nil {
+		m.report(v, err)
+	}
 	klog.FromContext(ctx).Info("Grant withdrawn", "connector", g.use.Ref, "reason", why)
 	m.Events.Event(v.spec.Subject, true, "GrantWithdrawn", "connector "+g.use.Ref.String()+": "+why+"; its entries are emptied")
 	return true
 }
 
-// follow takes a new generation of the Connector over, or a grant that was
-// given back. When its credential cannot be had, the former one stays.
-func (m *Manager) follow(ctx context.Context, v *volume, g *grant, c *connector.Connector) (changed bool) {
-	if g.lease != nil && g.connector != nil && g.connector.Generation == c.Generation && g.connector.UID == c.UID {
-		return false
+// mostComing bounds the acquisitions for published volumes that are under way.
+const mostComing = 32
+
+// follow acquires the credential of a new generation of the Connector, or of a
+// grant that was given back. It asks a provider, so it goes on by itself: no
+// worker and no unpublish waits for it.
+func (m *Manager) follow(ctx context.Context, v *volume, g *grant, c *connector.Connector) {
+	if g.cancel != nil {
+		return // it looks again when it has come
 	}
-	former := g.connector
-	g.connector = c
-	lease, err := m.takeOver(ctx, v, g)
-	if err != nil {
-		g.connector = former
-		m.report(v, err)
-		return false
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped {
+		return
 	}
-	if g.lease != nil && g.lease.Key() != lease.Key() {
-		g.lease.Release()
+	if m.coming >= mostComing {
+		v.checkAt = time.Now().Round(0).Add(time.Second)
+		return
 	}
-	g.lease, g.withdrawn = lease, ""
-	if err := m.save(v); err != nil {
-		m.report(v, err)
-	}
-	return true
+	m.coming++
+	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), workTime)
+	g.cancel = cancel
+	m.running.Go(func() {
+		defer cancel()
+		lease, err := m.takeOver(detached, v, g, c)
+		m.arrive(detached, v, g, c, lease, err)
+	})
 }
 
 // takeOver acquires the credential of a generation, for which other tokens may
 // be needed than before.
-func (m *Manager) takeOver(ctx context.Context, v *volume, g *grant) (*credentials.Lease, error) {
-	if err := m.wantTokens(v); err != nil {
+func (m *Manager) takeOver(ctx context.Context, v *volume, g *grant, c *connector.Connector) (*credentials.Lease, error) {
+	v.work.Lock()
+	err := m.wantTokens(v, c)
+	v.work.Unlock()
+	if err != nil {
 		return nil, err
 	}
-	return m.lease(ctx, v, g.connector, g.use)
+	return m.lease(ctx, v, c, g.use)
+}
+
+// arrive puts an acquired lease in force. When it could not be had, the former
+// one stays; but what the owner no longer allows goes.
+func (m *Manager) arrive(ctx context.Context, v *volume, g *grant, c *connector.Connector, lease *credentials.Lease, err error) {
+	v.work.Lock()
+	defer v.work.Unlock()
+	g.cancel = nil
+	m.mu.Lock()
+	m.coming--
+	m.mu.Unlock()
+	changed := false
+	switch {
+	case v.gone.Load():
+		if lease != nil {
+			lease.Release()
+		}
+		return
+	case errors.Is(err, connector.ErrDenied):
+		changed = m.withdraw(ctx, v, g, err.Error())
+	case err != nil:
+		m.report(v, err)
+	default:
+		if g.lease != nil && g.lease.Key() != lease.Key() {
+			g.lease.Release()
+		}
+		g.lease, g.connector, g.withdrawn, g.trust = lease, c, "", nil
+		changed = true
+		if err := m.save(v); err != nil {
+			m.report(v, err)
+		}
+	}
+	if changed {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.ask(v, taskCheck|taskRender)
+	}
 }
 
 // report notes that a volume could not be brought up to date and plans
 // another try.
 func (m *Manager) report(v *volume, err error) {
 	m.mu.Lock()
-	v.problem = err.Error()
-	v.retryAt = time.Now().Round(0).Add(retryAfter)
+	news := m.note(v, err.Error())
+	v.retryNoLaterThan(time.Now().Round(0).Add(min(retryAfter<<min(v.retries, 8), retryMost)))
+	v.retries++
+	m.plan(v)
+	m.nudge()
 	m.mu.Unlock()
-	m.Events.Event(v.spec.Subject, true, "UpdateFailed", err.Error()+"; the last good content stays")
+	if news {
+		m.Events.Event(v.spec.Subject, true, "UpdateFailed", err.Error()+"; the last good content stays")
+	}
 }

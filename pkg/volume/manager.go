@@ -41,7 +41,9 @@ type Manager struct {
 	stopped  bool
 	volumes  map[string]*volume  // by id; published or being published
 	attempts map[string]*attempt // publishes under way, by volume id
-	running  sync.WaitGroup      // of attempts
+	running  sync.WaitGroup      // of attempts and acquisitions
+	locks    locks               // by volume id
+	coming   int                 // acquisitions under way
 	agenda   due.Queue[*volume]
 	ready    []*volume // due, waiting for a worker
 
@@ -60,8 +62,10 @@ const (
 	// recheckEvery is how often grants are evaluated without being told of a
 	// change; jittered, so that volumes do not fall due together.
 	recheckEvery = 10 * time.Minute
-	// retryAfter is the wait after content could not be brought up to date.
+	// retryAfter is the first wait after content could not be brought up to
+	// date; it doubles up to retryMost.
 	retryAfter = 10 * time.Second
+	retryMost  = 5 * time.Minute
 	// longestSleep bounds a timer: the wall clock may jump, or the machine sleep.
 	longestSleep = time.Minute
 )
@@ -84,9 +88,10 @@ type volume struct {
 	identity *identity
 
 	// work serializes whatever touches the disk or the grants.
-	work   sync.Mutex
-	grants []*grant
-	gone   atomic.Bool // unpublished, or its mount is lost; set under work
+	work    sync.Mutex
+	grants  []*grant
+	gone    atomic.Bool // unpublished, or its mount is lost; set under work
+	adopted bool        // survived a restart, and not rendered since
 
 	// The manager's lock guards the rest.
 	tasks   task      // what a worker has to do
@@ -94,6 +99,7 @@ type volume struct {
 	sweepAt time.Time // zero = nothing to sweep
 	checkAt time.Time
 	retryAt time.Time
+	retries int    // in a row
 	problem string // why the content is not what it should be; empty = all is well
 }
 
@@ -104,6 +110,7 @@ const (
 	taskCheck  task = 1 << iota // evaluate the grants
 	taskRender                  // bring the content up to date
 	taskSweep                   // remove superseded files
+	taskTokens                  // fresh tokens have come
 )
 
 // Run keeps the published volumes up to date until ctx ends, and returns when
@@ -217,6 +224,13 @@ func (m *Manager) plan(v *volume) {
 	m.agenda.Set(v, at)
 }
 
+// retryNoLaterThan plans another try, unless an earlier one is planned.
+func (v *volume) retryNoLaterThan(at time.Time) {
+	if v.retryAt.IsZero() || at.Before(v.retryAt) {
+		v.retryAt = at
+	}
+}
+
 func (m *Manager) nudge() {
 	select {
 	case m.wake <- struct{}{}:
@@ -235,6 +249,9 @@ func (m *Manager) attend(ctx context.Context, v *volume) {
 
 	v.work.Lock()
 	if !v.gone.Load() {
+		if tasks&taskTokens != 0 {
+			v.tokensCame()
+		}
 		if tasks&taskCheck != 0 && m.recheck(ctx, v) {
 			tasks |= taskRender
 		}
@@ -271,7 +288,7 @@ func (m *Manager) Changed(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if v := m.volumes[id]; v != nil {
-		m.ask(v, taskRender)
+		m.ask(v, taskCheck|taskRender) // who may not have the new one must not see it
 	}
 }
 
@@ -279,11 +296,9 @@ func (m *Manager) Changed(id string) {
 func (m *Manager) RenewalFailed(id string, ref connector.Ref, err error) {
 	m.mu.Lock()
 	v := m.volumes[id]
-	if v != nil {
-		v.problem = "renewing the credential of connector " + ref.String() + ": " + err.Error()
-	}
+	news := v != nil && m.note(v, "renewing the credential of connector "+ref.String()+": "+err.Error())
 	m.mu.Unlock()
-	if v != nil {
+	if news {
 		m.Events.Event(v.spec.Subject, true, "RenewalFailed", "connector "+ref.String()+": "+err.Error()+"; the last good content stays until it expires")
 	}
 }
@@ -320,6 +335,14 @@ func (v *volume) concernedBy(change connector.Change) task {
 		}
 	}
 	return 0
+}
+
+// note keeps why the content is not what it should be, and reports whether that
+// is new. The caller holds the lock.
+func (m *Manager) note(v *volume, problem string) (news bool) {
+	news = v.problem != problem
+	v.problem = problem
+	return news
 }
 
 func (m *Manager) logger(ctx context.Context, v *volume) klog.Logger {

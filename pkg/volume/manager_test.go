@@ -464,7 +464,8 @@ func TestAMountWithoutRecordIsBroughtUpToDate(t *testing.T) {
 		clear(n.credentials.all)
 
 		next := n.again(t)
-		publish(t, next, spec(t, "a", "reg"))
+		publish(t, next, spec(t, "a", "reg")) // answers at once
+		synctest.Wait()
 		if next.shown("a", "reg.test") != "password-2" || next.volumes.count() != 1 {
 			t.Errorf("shown %q, %d records", next.shown("a", "reg.test"), next.volumes.count())
 		}

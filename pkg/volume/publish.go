@@ -26,7 +26,7 @@ type attempt struct {
 // volume it only takes fresh tokens over: no error, no write, no mount. A
 // volume that lost its mount is published again.
 func (m *Manager) Publish(ctx context.Context, spec Spec) error {
-	if v := m.known(spec.Place.ID); v != nil {
+	if v := m.known(ctx, spec); v != nil {
 		if !sameRequest(v.spec, spec) {
 			return connector.Errorf(connector.ErrConflict, "volume %s is published at %s with other attributes", spec.Place.ID, v.spec.Place.Target)
 		}
@@ -52,13 +52,24 @@ func (m *Manager) Publish(ctx context.Context, spec Spec) error {
 }
 
 // known returns a published volume, unless it is being published or taken away.
-func (m *Manager) known(id string) *volume {
+// One that is at its target although nobody knows it, because its record is
+// lost, becomes known.
+func (m *Manager) known(ctx context.Context, spec Spec) *volume {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if v := m.volumes[id]; v != nil && m.attempts[id] == nil && !v.gone.Load() {
+	v, busy := m.volumes[spec.Place.ID], m.attempts[spec.Place.ID] != nil
+	m.mu.Unlock()
+	switch {
+	case busy:
+		return nil
+	case v != nil && !v.gone.Load():
 		return v
+	case v != nil:
+		return nil
 	}
-	return nil
+	if published, err := m.Disk.Published(spec.Place); err != nil || !published {
+		return nil
+	}
+	return m.adoptUnknown(ctx, spec)
 }
 
 // sameRequest compares what must not change while a volume lives.
@@ -72,10 +83,19 @@ func (m *Manager) refresh(v *volume, spec Spec) {
 	if !v.identity.refresh(spec.Tokens) {
 		return
 	}
-	if !v.work.TryLock() {
-		return // a worker is at it and reads the fresh tokens itself
+	if !v.work.TryLock() { // a worker is at it
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.ask(v, taskTokens)
+		return
 	}
 	defer v.work.Unlock()
+	v.tokensCame()
+}
+
+// tokensCame tells renewals that wait for fresh tokens. The caller holds the
+// work lock.
+func (v *volume) tokensCame() {
 	for _, g := range v.grants {
 		if g.lease != nil {
 			g.lease.IdentityRefreshed()
@@ -109,7 +129,9 @@ func (m *Manager) join(ctx context.Context, spec Spec) (*attempt, error) {
 // try runs an attempt to its end.
 func (m *Manager) try(ctx context.Context, a *attempt) {
 	began := time.Now()
+	unlock := m.locks.lock(a.spec.Place.ID)
 	a.err = m.publish(ctx, a.spec)
+	unlock()
 	result := "success"
 	if a.err != nil {
 		result = "error"
@@ -189,10 +211,21 @@ func (m *Manager) grantAll(ctx context.Context, v *volume, tokens map[string]iss
 	return group.Wait()
 }
 
-// wantTokens has the volume keep the tokens that its issuers ask for, and no other.
-func (m *Manager) wantTokens(v *volume) error {
+// wantTokens has the volume keep the tokens that its issuers ask for, that of a
+// coming generation included, and no other.
+func (m *Manager) wantTokens(v *volume, coming ...*connector.Connector) error {
 	var audiences []string
+	for _, c := range coming {
+		asked, err := m.Leases.Audiences(c)
+		if err != nil {
+			return fmt.Errorf("connector %s: %w", c.Ref, err)
+		}
+		audiences = append(audiences, asked...)
+	}
 	for _, g := range v.grants {
+		if g.connector == nil {
+			continue // adopted, and not resolved yet
+		}
 		asked, err := m.Leases.Audiences(g.connector)
 		if err != nil {
 			return fmt.Errorf("connector %s: %w", g.use.Ref, err)
@@ -252,9 +285,12 @@ func (m *Manager) unregister(v *volume) {
 	m.Metrics.Volumes.Set(float64(len(m.volumes)))
 }
 
-// release gives every lease up.
+// release gives every lease up, also those that are on their way.
 func (v *volume) release() {
 	for _, g := range v.grants {
+		if g.cancel != nil {
+			g.cancel()
+		}
 		if g.lease != nil {
 			g.lease.Release()
 			g.lease = nil

@@ -20,7 +20,6 @@ type grantRecord struct {
 	Connector *connector.Connector `json:"connector"`
 	Lease     string               `json:"lease,omitempty"` // key of the shared credential
 	Withdrawn string               `json:"withdrawn,omitempty"`
-	Delivered string               `json:"delivered,omitempty"`
 	Hosts     []string             `json:"hosts,omitempty"`
 }
 
@@ -28,7 +27,7 @@ type grantRecord struct {
 func (m *Manager) save(v *volume) error {
 	r := record{Place: v.spec.Place, Subject: v.spec.Subject, Attributes: v.spec.Attributes}
 	for _, g := range v.grants {
-		gr := grantRecord{Connector: g.connector, Withdrawn: g.withdrawn, Delivered: g.delivered, Hosts: g.hosts}
+		gr := grantRecord{Connector: g.connector, Withdrawn: g.withdrawn, Hosts: g.hosts}
 		if g.lease != nil {
 			gr.Lease = g.lease.Key()
 		}
@@ -51,22 +50,22 @@ func (m *Manager) restore(document []byte) (*volume, error) {
 		return nil, err
 	}
 	if r.Place.ID == "" || len(r.Grants) != len(r.Attributes.Uses) {
-		return nil, fmt.Errorf("%w: a volume record is incomplete", connector.ErrInvalid)
+		return nil, connector.Errorf(connector.ErrInvalid, "a volume record is incomplete")
 	}
 	v := newVolume(Spec{Place: r.Place, Subject: r.Subject, Attributes: r.Attributes})
 	for i, gr := range r.Grants {
-		if gr.Connector == nil {
-			return nil, fmt.Errorf("%w: a volume record names no connector", connector.ErrInvalid)
-		}
 		g := v.grants[i]
-		g.connector, g.withdrawn, g.delivered, g.hosts = gr.Connector, gr.Withdrawn, gr.Delivered, gr.Hosts
+		g.connector, g.withdrawn, g.hosts = gr.Connector, gr.Withdrawn, gr.Hosts
 		if lease, ok := m.Leases.Restore(gr.Lease, r.Place.ID, v.identity); ok && gr.Withdrawn == "" {
 			g.lease = lease
+			if cred := lease.State().Credential; cred != nil {
+				g.delivered = cred.ID
+			}
 		}
 		if g.lost() {
 			g.lostAt = time.Now().Round(0)
 		}
 	}
-	v.checkAt = time.Now().Round(0) // what changed while no process was watching
+	v.adopted = true
 	return v, nil
 }

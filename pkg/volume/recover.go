@@ -40,17 +40,53 @@ func (m *Manager) adopt(id string, document []byte) error {
 		return errors.Join(err, m.Records.Delete(id))
 	}
 	published, err := m.Disk.Published(v.spec.Place)
-	if err != nil || !published {
+	switch {
+	case err != nil: // nobody can tell: the record stays for the next start
 		v.release()
-		return errors.Join(err, m.Records.Delete(id))
+		return err
+	case !published:
+		v.release()
+		return m.Records.Delete(id)
 	}
+	m.takeIn(v)
+	return nil
+}
+
+// takeIn registers a volume that is at its target. A crash may have come
+// between a renewal and its files, or have left superseded ones.
+func (m *Manager) takeIn(v *volume) {
 	m.register(v)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// A crash may have come between a renewal and its files, or have left
-	// superseded ones.
 	m.ask(v, taskCheck|taskRender|taskSweep)
-	return nil
+}
+
+// adoptUnknown makes a volume known whose record is lost: what the pod reads
+// stays while its credentials are acquired anew.
+func (m *Manager) adoptUnknown(ctx context.Context, spec Spec) *volume {
+	unlock := m.locks.lock(spec.Place.ID)
+	defer unlock()
+	m.mu.Lock()
+	known := m.volumes[spec.Place.ID]
+	m.mu.Unlock()
+	if known != nil {
+		return known
+	}
+	v := newVolume(spec)
+	v.adopted = true
+	for _, g := range v.grants {
+		g.lostAt = time.Now().Round(0)
+		if c, err := m.Connectors.Connector(g.use.Ref); err == nil {
+			g.connector = c
+		}
+	}
+	ctx = klog.NewContext(ctx, m.logger(ctx, v))
+	if err := errors.Join(m.wantTokens(v), m.save(v)); err != nil {
+		klog.FromContext(ctx).Error(err, "Adopting a volume whose record is lost; trying again later")
+	}
+	m.takeIn(v)
+	klog.FromContext(ctx).Info("Volume adopted without its record", "connectors", refs(v))
+	return v
 }
 
 // watchOrphans removes volumes whose pod went without an unpublish.
@@ -78,7 +114,7 @@ func (m *Manager) searchOrphans(ctx context.Context) {
 	}
 	now := time.Now().Round(0)
 	seen := map[string]time.Time{}
-	for _, s := range survivors {
+	for _, s := range append(survivors, m.unmounted(survivors)...) {
 		if !s.PodGone {
 			continue
 		}
@@ -96,6 +132,23 @@ func (m *Manager) searchOrphans(ctx context.Context) {
 		}
 	}
 	m.orphans = seen
+}
+
+// unmounted lists the volumes whose mount is gone. The kubelet publishes those
+// of living pods again within a minute or two.
+func (m *Manager) unmounted(mounted []Survivor) (gone []Survivor) {
+	targets := map[string]bool{}
+	for _, s := range mounted {
+		targets[s.Target] = true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, v := range m.volumes {
+		if target := v.spec.Place.Target; !targets[target] && m.attempts[id] == nil {
+			gone = append(gone, Survivor{Target: target, ID: id, PodGone: true})
+		}
+	}
+	return gone
 }
 
 func (m *Manager) removeOrphan(ctx context.Context, s Survivor) error {

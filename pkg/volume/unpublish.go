@@ -14,6 +14,8 @@ func (m *Manager) Unpublish(ctx context.Context, id, target string) error {
 	if err := m.cancel(ctx, id); err != nil {
 		return err
 	}
+	unlock := m.locks.lock(id)
+	defer unlock()
 	m.mu.Lock()
 	v := m.volumes[id]
 	m.mu.Unlock()
@@ -21,7 +23,7 @@ func (m *Manager) Unpublish(ctx context.Context, id, target string) error {
 		return m.remove(ctx, &volume{spec: Spec{Place: Place{ID: id, Target: target}}})
 	}
 	if v.spec.Place.Target != target {
-		return connector.Errorf(connector.ErrConflict, "volume %s is published at %s, not at %s", id, v.spec.Place.Target, target)
+		return connector.Errorf(connector.ErrPrecondition, "volume %s is published at %s, not at %s", id, v.spec.Place.Target, target)
 	}
 	v.work.Lock()
 	defer v.work.Unlock()
