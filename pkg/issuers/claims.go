@@ -59,10 +59,8 @@ func numericDate(claim any) time.Time {
 	switch {
 	case !ok, math.IsNaN(seconds), seconds > lastSecond:
 		return time.Time{}
-	case seconds < 0:
-		return time.Unix(0, 0) // long gone either way
 	default:
-		return Believable(time.Unix(int64(seconds), 0))
+		return Believable(time.Unix(int64(max(0, seconds)), 0))
 	}
 }
 

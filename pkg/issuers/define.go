@@ -54,7 +54,7 @@ func Define[C Config](kind string, docs Docs, example string, construct func(C) 
 		New: func(raw json.RawMessage) (Issuer, error) {
 			var config C
 			if err := decodeStrict(raw, &config); err != nil {
-				return nil, fmt.Errorf("%w: issuer %s: %w", connector.ErrInvalid, kind, err)
+				return nil, connector.Errorf(connector.ErrInvalid, "issuer %s: %w", kind, err)
 			}
 			if err := config.Validate(); err != nil {
 				return nil, err

@@ -7,15 +7,19 @@ const (
 	longest = 24 * time.Hour
 )
 
-// Believable is an end that somebody stated, or zero, which is no known end,
-// when it is more than a century away: nobody means that (it may be
-// milliseconds where seconds belong), and records cannot hold a year of five
-// digits.
-func Believable(end time.Time) time.Time {
-	if time.Until(end) > century {
+// Believable is a time that somebody stated, as far as it can be meant and
+// recorded. More than a century ahead is zero, which is no known end: it may be
+// milliseconds where seconds belong, and JSON has no year of five digits.
+// Before 1970 is 1970, which has passed as well.
+func Believable(stated time.Time) time.Time {
+	switch epoch := time.Unix(0, 0); {
+	case time.Until(stated) > century:
 		return time.Time{}
+	case stated.Before(epoch):
+		return epoch
+	default:
+		return stated
 	}
-	return end
 }
 
 // OutlivesADay reports whether a credential counts as long-lived by its times:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
@@ -64,7 +65,7 @@ func certificates(ctx context.Context, objects Objects, t connector.TLS) ([]byte
 	}
 	object, err := objects.Object(ctx, kind, ref.Name)
 	if err != nil {
-		return nil, Retry(0, "CANotFound", "reading the CA from %s %q: %w", kind, ref.Name, err)
+		return nil, missing("CANotFound", "the CA", kind, ref.Name, err)
 	}
 	text, ok := object.Data[ref.Key]
 	if !ok {
@@ -80,7 +81,7 @@ func certificates(ctx context.Context, objects Objects, t connector.TLS) ([]byte
 func clientPair(ctx context.Context, objects Objects, name string) ([]byte, connector.Secret, error) {
 	object, err := objects.Object(ctx, connector.KindSecret, name)
 	if err != nil {
-		return nil, connector.Secret{}, Retry(0, "ClientCertificateNotFound", "reading the client certificate from Secret %q: %w", name, err)
+		return nil, connector.Secret{}, missing("ClientCertificateNotFound", "the client certificate", connector.KindSecret, name, err)
 	}
 	cert, key := object.Data[tlsCertKey], object.Data[tlsKeyKey]
 	if object.Type != tlsSecretType {
@@ -95,4 +96,11 @@ func clientPair(ctx context.Context, objects Objects, name string) ([]byte, conn
 		return nil, connector.Secret{}, Terminate("ClientCertificateInvalid", "%s of Secret %q: %w", tlsCertKey, name, err)
 	}
 	return pem, key, nil
+}
+
+func missing(reason, what string, kind connector.ObjectKind, name string, err error) error {
+	if errors.Is(err, connector.ErrNotFound) {
+		return Retry(0, reason, "%s %q for %s does not exist in the Connector's namespace", kind, name, what).Because(err)
+	}
+	return Retry(0, reason, "reading %s from %s %q: %w", what, kind, name, err)
 }

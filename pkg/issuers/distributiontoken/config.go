@@ -2,7 +2,6 @@ package distributiontoken
 
 import (
 	"errors"
-	"regexp"
 	"strings"
 	"time"
 
@@ -65,8 +64,6 @@ type SecretRef struct {
 	Name string `json:"name"`
 }
 
-var objectName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
-
 // Validate implements issuers.Config.
 func (c Config) Validate() error {
 	var errs []error
@@ -84,7 +81,7 @@ func (c Config) Validate() error {
 	default:
 		errs = append(errs, connector.Field("output", "%q is not registryToken, basic or identityToken", c.Output))
 	}
-	if c.SecretRef != nil && (len(c.SecretRef.Name) > 253 || !objectName.MatchString(c.SecretRef.Name)) {
+	if c.SecretRef != nil && !connector.IsName(c.SecretRef.Name) {
 		errs = append(errs, connector.Field("secretRef.name", "%q is not the name of a Secret", c.SecretRef.Name))
 	}
 	if c.MinimumLife.Duration < 0 {

@@ -47,7 +47,8 @@ type fake struct {
 	challenge string
 	v2Status  int
 	shape     func(answer map[string]any)
-	rawToken  string // instead of a signed one
+	rawToken  string         // instead of a signed one
+	extra     map[string]any // claims that are added or replaced
 	omitScope bool
 	ahead     time.Duration // of the token server's clock
 	// what was asked
@@ -69,7 +70,7 @@ func newFake(t *testing.T) *fake {
 		t.Fatal(err)
 	}
 	return &fake{
-		t: t, key: key, password: "pass-" + rand.Text(), refresh: "refresh-" + rand.Text(), life: 5 * time.Minute,
+		t: t, key: key, password: "pa&ss=wo%rd +" + rand.Text()[:8], refresh: "re&fresh=% +" + rand.Text()[:8], life: 5 * time.Minute,
 		rights: map[string][]string{"team/app": {"pull", "push"}, "team/base": {"pull", "push"}},
 	}
 }
@@ -246,7 +247,7 @@ func (f *fake) answer(w http.ResponseWriter, login bool, scopes []string, offlin
 		text = f.sign(tokenClaims{Claims: jwt.Claims{
 			Issuer: fakeIssuer, Subject: fakeUser, Audience: jwt.Audience{fakeService},
 			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now.Add(-time.Second)), Expiry: jwt.NewNumericDate(now.Add(f.life)),
-		}, Access: access})
+		}, Access: access}, f.extra)
 	}
 	answer := map[string]any{member: text, "expires_in": int(f.life.Seconds()), "issued_at": now.UTC().Format(time.RFC3339)}
 	if member == "access_token" && !f.omitScope {
@@ -264,12 +265,12 @@ func (f *fake) answer(w http.ResponseWriter, login bool, scopes []string, offlin
 	}
 }
 
-func (f *fake) sign(claims any) string {
+func (f *fake) sign(claims tokenClaims, extra map[string]any) string {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: f.key}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	text, err := jwt.Signed(signer).Claims(claims).Serialize()
+	text, err := jwt.Signed(signer).Claims(claims).Claims(extra).Serialize()
 	if err != nil {
 		f.t.Fatal(err)
 	}

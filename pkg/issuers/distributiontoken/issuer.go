@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -89,9 +88,7 @@ var errNotHere = errors.New("registry skipped")
 func skipped(err error) bool { return errors.Is(err, errNotHere) }
 
 func skipBecause(reason, format string, args ...any) error {
-	e := issuers.Terminate(reason, format, args...)
-	e.Err = errNotHere
-	return e
+	return issuers.Terminate(reason, format, args...).Because(errNotHere)
 }
 
 // session is what is known of one registry before its token server is asked.
@@ -157,11 +154,10 @@ func (i *issuer) obtain(ctx context.Context, s session, result *collector) error
 
 func (i *issuer) checkLife(host string, t token) error {
 	least := i.config.minimumLife()
-	// Times come in whole seconds.
-	if life := t.expires.Sub(t.issued); life+time.Second < least {
+	if rounding := min(time.Second, least/10); t.life+rounding < least {
 		return issuers.Terminate("LifeTooShort",
 			"the token server of %s lets tokens live %s, shorter than minimumLife %s: raise the token's expiration in the token server's settings, or lower spec.issuer.distributionToken.minimumLife",
-			host, life.Round(time.Second), least)
+			host, t.life.Round(time.Second), least)
 	}
 	return nil
 }
@@ -173,7 +169,8 @@ type collector struct {
 	entries  []connector.Entry
 	issued   time.Time
 	expires  time.Time
-	granted  *connector.Scope
+	granted  *connector.Scope // of the wish, by every registry
+	wider    connector.Scope  // beyond it, by any
 	warnings []string
 	skips    []error
 }
@@ -195,24 +192,44 @@ func (c *collector) add(e connector.Entry, t token) {
 }
 
 // checkScope compares what was granted with what was asked: token servers
-// answer 200 with less, without a word.
+// answer 200 with less, or with more, without a word.
 func (c *collector) checkScope(s session, t token) error {
-	granted, missing := c.wish.compare(t)
+	host := s.registry.Host
+	if _, told := t.access(); !told {
+		c.warnings = append(c.warnings, fmt.Sprintf("the token of %s is opaque: what it grants could not be compared with the scope asked for", host))
+	}
+	g := c.wish.compare(t)
+	if err := c.checkMissing(s, g); err != nil {
+		return err
+	}
+	if len(g.beyond) > 0 {
+		text := fmt.Sprintf("the token server of %s grants more than asked for: %s", host, someOf(g.beyond))
+		if c.strict {
+			return issuers.Deny("ScopeWider", "%s; let it grant what is asked for, or set spec.scopeEnforcement: BestEffort to hand the wider token out", text)
+		}
+		c.warnings = append(c.warnings, "ScopeWider: "+text)
+	}
+	granted := g.scope
 	if c.granted != nil {
 		granted = intersect(*c.granted, granted)
 	}
-	c.granted = &granted
-	if t.opaque() {
-		c.warnings = append(c.warnings, fmt.Sprintf("the token of %s is opaque: what it grants could not be compared with the scope asked for", s.registry.Host))
+	if nothing(granted) {
+		return issuers.Deny("ScopeReduced", "what is granted at %s has nothing in common with what the Connector's other registries grant, so that no one scope can be told: grant the same there, or write a Connector for each registry", host)
 	}
-	if len(missing) == 0 {
+	c.granted, c.wider = &granted, union(c.wider, g.wider)
+	return nil
+}
+
+func (c *collector) checkMissing(s session, g grant) error {
+	if len(g.missing) == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("%s is granted less at %s than asked for: no %s", s.login.who(), s.registry.Host, strings.Join(missing, ", no "))
-	// An empty list would mean everything.
-	nothing := len(granted.Repositories) == 0 || len(granted.Actions) == 0
-	if c.strict || nothing {
+	text := fmt.Sprintf("%s is granted less at %s than asked for: no %s", s.login.who(), s.registry.Host, strings.Join(g.missing, ", no "))
+	switch {
+	case c.strict:
 		return issuers.Deny("ScopeReduced", "%s; grant it there, ask for less (spec.scope, volume attributes repositories and actions), or set spec.scopeEnforcement: BestEffort to take what is left", text)
+	case nothing(g.scope):
+		return issuers.Deny("ScopeReduced", "%s; too little is left to use: grant it there, or ask for less (spec.scope, volume attributes repositories and actions)", text)
 	}
 	c.warnings = append(c.warnings, "ScopeReduced: "+text)
 	return nil
@@ -227,21 +244,14 @@ func (c *collector) credential(output Output) (*connector.Credential, error) {
 	}
 	cred := &connector.Credential{
 		Entries: c.entries, IssuedAt: c.issued, ExpiresAt: c.expires, Warnings: c.warnings,
-		LongLived: c.expires.IsZero() || c.expires.Sub(c.issued) > 24*time.Hour,
+		LongLived: issuers.OutlivesADay(c.issued, c.expires),
 		// A password is the Secret's own content; a refresh token is made anew
 		// each time.
 		Static: output == Basic,
 		Grain:  connector.GrainIdentity,
 	}
 	if output == RegistryToken {
-		cred.Grain, cred.Granted = connector.GrainRepository, *c.granted
+		cred.Grain, cred.Granted = connector.GrainRepository, union(*c.granted, c.wider)
 	}
 	return cred, nil
-}
-
-func intersect(a, b connector.Scope) connector.Scope {
-	return connector.Scope{
-		Repositories: slices.DeleteFunc(slices.Clone(a.Repositories), func(r string) bool { return !slices.Contains(b.Repositories, r) }),
-		Actions:      slices.DeleteFunc(slices.Clone(a.Actions), func(x connector.Action) bool { return !slices.Contains(b.Actions, x) }),
-	}
 }

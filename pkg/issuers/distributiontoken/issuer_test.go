@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -236,6 +237,15 @@ func TestRequestShapes(t *testing.T) {
 	}
 }
 
+// wider is more than the bench asks for.
+var wider = []issuers.Access{
+	{Type: "repository", Name: "team/app", Actions: []string{"*"}},
+	{Type: "repository", Name: "team/base", Actions: []string{"pull", "push"}},
+	{Type: "repository", Name: "team/other", Actions: []string{"pull"}},
+	{Type: "repository", Name: "team/none"},
+	{Type: "registry", Name: "catalog", Actions: []string{"*"}},
+}
+
 func TestRefusals(t *testing.T) {
 	tests := map[string]struct {
 		config string
@@ -317,7 +327,38 @@ func TestRefusals(t *testing.T) {
 		},
 		"nothing, even with BestEffort": {
 			registryToken, func(b *bench) { b.rights = nil; b.scene.Connector.ScopeEnforcement = connector.BestEffort }, issuers.Denied,
+			`the user of Secret "login" is granted less at HOST than asked for: no pull on team/app, no push on team/app, no pull on team/base, no push on team/base; too little is left to use: grant it there, or ask for less (spec.scope, volume attributes repositories and actions)`,
+		},
+		"access of another shape": {
+			registryToken, func(b *bench) { b.extra = map[string]any{"access": "repository:team/app:pull"} }, issuers.Denied,
 			`the user of Secret "login" is granted less at HOST than asked for: no pull on team/app, no push on team/app, no pull on team/base, no push on team/base; grant it there, ask for less (spec.scope, volume attributes repositories and actions), or set spec.scopeEnforcement: BestEffort to take what is left`,
+		},
+		"more than asked for": {
+			registryToken, func(b *bench) { b.extra = map[string]any{"access": wider} }, issuers.Denied,
+			`the token server of HOST grants more than asked for: * on team/app, pull on team/other, rights on something else; let it grant what is asked for, or set spec.scopeEnforcement: BestEffort to hand the wider token out`,
+		},
+		"very much more than asked for": {
+			registryToken, func(b *bench) {
+				b.shape = func(a map[string]any) {
+					a["token"], a["scope"] = "opaque", "repository:team/app:pull,push repository:team/base:pull,push repository:a:pull repository:b:pull repository:c:pull repository:d:pull repository:e:push"
+				}
+			}, issuers.Denied,
+			`the token server of HOST grants more than asked for: pull on a, pull on b, pull on c and 2 more; let it grant what is asked for, or set spec.scopeEnforcement: BestEffort to hand the wider token out`,
+		},
+		"a second of two": {
+			`{"output":"registryToken","secretRef":{"name":"login"},"minimumLife":"2s"}`, func(b *bench) { b.life = time.Second }, issuers.Terminal,
+			`the token server of HOST lets tokens live 1s, shorter than minimumLife 2s: raise the token's expiration in the token server's settings, or lower spec.issuer.distributionToken.minimumLife`,
+		},
+		"a long expires_in around a short exp": {
+			registryToken, func(b *bench) {
+				b.life = time.Minute
+				b.shape = func(a map[string]any) { a["expires_in"] = 86000 }
+			}, issuers.Terminal,
+			`the token server of HOST lets tokens live 1m0s, shorter than minimumLife 2m0s: raise the token's expiration in the token server's settings, or lower spec.issuer.distributionToken.minimumLife`,
+		},
+		"expires_in in words": {
+			registryToken, func(b *bench) { b.shape = func(a map[string]any) { a["expires_in"] = "soon" } }, issuers.Terminal,
+			`host HOST answers something other than the documented JSON: status 200, application/json, LENGTH bytes`,
 		},
 		"no repositories": {
 			registryToken, func(b *bench) { b.scene.Scope.Repositories = nil }, issuers.Terminal,
@@ -361,6 +402,7 @@ func TestRefusals(t *testing.T) {
 				t.Fatal("no error")
 			}
 			got := strings.ReplaceAll(err.Error(), b.server.Host(), "HOST")
+			got = regexp.MustCompile(`\d+ bytes`).ReplaceAllString(got, "LENGTH bytes")
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -392,6 +434,42 @@ func TestLifeAndScope(t *testing.T) {
 			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
 			nil,
 		},
+		"expires_in as text": {
+			registryToken, func(b *bench) { b.shape = func(a map[string]any) { a["expires_in"] = "240" } }, 4 * time.Minute,
+			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
+			nil,
+		},
+		"exp counts where it comes first": {
+			registryToken, func(b *bench) {
+				b.life = 130 * time.Second
+				b.shape = func(a map[string]any) { a["expires_in"] = 86000 }
+			}, 130 * time.Second,
+			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
+			nil,
+		},
+		"exp in milliseconds is none": {
+			registryToken, func(b *bench) { b.extra = map[string]any{"exp": 1790000000000} }, 5 * time.Minute,
+			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
+			nil,
+		},
+		"a scope in several parts": {
+			registryToken, func(b *bench) {
+				b.scene.Scope.Repositories = []string{"team/app"}
+				b.shape = func(a map[string]any) {
+					a["token"], a["scope"] = "opaque", "repository:team/app:pull repository:team/app:push"
+				}
+			}, 5 * time.Minute,
+			connector.Scope{Repositories: []string{"team/app"}, Actions: []connector.Action{"pull", "push"}},
+			nil,
+		},
+		"more than asked for, BestEffort": {
+			registryToken, func(b *bench) {
+				b.extra = map[string]any{"access": wider}
+				b.scene.Connector.ScopeEnforcement = connector.BestEffort
+			}, 5 * time.Minute,
+			connector.Scope{Repositories: []string{"team/app", "team/base", "team/other"}, Actions: []connector.Action{"pull", "push", "*"}},
+			[]string{"ScopeWider: the token server of HOST grants more than asked for: * on team/app, pull on team/other, rights on something else"},
+		},
 		"else exp": {
 			registryToken, func(b *bench) { b.shape = func(a map[string]any) { delete(a, "expires_in") } }, 5 * time.Minute,
 			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
@@ -418,6 +496,11 @@ func TestLifeAndScope(t *testing.T) {
 			registryToken, func(b *bench) { b.ahead = -10 * time.Minute }, 5 * time.Minute,
 			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
 			[]string{"the clocks of HOST's token server and of this node differ by about 10m0s; the schedule allows for it"},
+		},
+		"a clock behind by more than the life": {
+			`{"output":"registryToken","secretRef":{"name":"login"},"minimumLife":"15s"}`, func(b *bench) { b.ahead, b.life = -20*time.Second, 15*time.Second }, 15 * time.Second,
+			connector.Scope{Repositories: []string{"team/app", "team/base"}, Actions: []connector.Action{"pull", "push"}},
+			nil,
 		},
 		"no actions named: what a reader can get": {registryToken, func(b *bench) {
 			b.scene.Scope = connector.Scope{Repositories: []string{"team/base"}}
@@ -485,6 +568,23 @@ func TestSeveralRegistries(t *testing.T) {
 	}
 }
 
+// Two registries that grant nothing in common have no scope to tell.
+func TestNothingInCommon(t *testing.T) {
+	b := newBench(t, registryToken)
+	b.rights = map[string][]string{"team/app": {"pull", "push"}}
+	second := newFake(t)
+	second.password, second.rights = b.password, map[string][]string{"team/base": {"pull", "push"}}
+	secondServer := issuertest.NewServer(t, second)
+	second.realm = secondServer.URL + "/token"
+	b.scene.Connector.Registries = append(b.scene.Connector.Registries, secondServer.Registry())
+	b.scene.Connector.ScopeEnforcement = connector.BestEffort
+	_, err := b.issue(t)
+	want := "what is granted at " + secondServer.Host() + " has nothing in common with what the Connector's other registries grant, so that no one scope can be told: grant the same there, or write a Connector for each registry"
+	if err == nil || err.Error() != want || issuers.ClassOf(err) != issuers.Denied {
+		t.Errorf("error is %v, want %s", err, want)
+	}
+}
+
 func TestValidate(t *testing.T) {
 	tests := map[string]struct{ config, want string }{
 		"nothing":         {`{}`, "output: is required: write registryToken, or basic or identityToken together with spec.allowLongLived: true"},
@@ -494,7 +594,7 @@ func TestValidate(t *testing.T) {
 			`{"output":"basic","secretRef":{"name":"A"},"minimumLife":"1m","clientID":"a b"}`,
 			"minimumLife: has a meaning for output registryToken only: leave it out\nsecretRef.name: \"A\" is not the name of a Secret\nclientID: write up to 128 printable ASCII characters without spaces",
 		},
-		"unknown field": {`{"output":"registryToken","ttl":"1m"}`, `invalid: issuer distributionToken: json: unknown field "ttl"`},
+		"unknown field": {`{"output":"registryToken","ttl":"1m"}`, `issuer distributionToken: json: unknown field "ttl"`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

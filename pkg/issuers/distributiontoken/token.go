@@ -2,6 +2,7 @@ package distributiontoken
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -148,34 +149,44 @@ func (c *clientOf) send(req *http.Request) (t token, absent bool, err error) {
 type token struct {
 	secret  connector.Secret
 	refresh connector.Secret
-	issued  time.Time // by our clock
-	expires time.Time // by our clock
+	issued  time.Time     // by our clock
+	expires time.Time     // by our clock
+	life    time.Duration // by the token server's clock
 	skew    time.Duration
 	claims  issuers.Claims
 	scope   *string // of the OAuth2 answer
 }
 
-// opaque reports whether nothing tells what the token grants.
-func (t token) opaque() bool { return t.claims.Access == nil && t.scope == nil }
-
 const (
 	// defaultLife is the specification's, for answers without expires_in.
 	defaultLife = 60 * time.Second
-	// maxSkew is how far clocks may differ before the schedule allows for it.
+	// maxSkew is how far clocks may differ before somebody is told.
 	maxSkew = 30 * time.Second
 )
 
 type tokenAnswer struct {
-	Token        string  `json:"token"`
-	AccessToken  string  `json:"access_token"`
-	RefreshToken string  `json:"refresh_token"`
-	ExpiresIn    float64 `json:"expires_in"`
-	IssuedAt     string  `json:"issued_at"`
-	Scope        *string `json:"scope"`
+	Token        string      `json:"token"`
+	AccessToken  string      `json:"access_token"`
+	RefreshToken string      `json:"refresh_token"`
+	ExpiresIn    json.Number `json:"expires_in"` // also as text, as some servers write it
+	IssuedAt     string      `json:"issued_at"`
+	Scope        *string     `json:"scope"`
 }
 
-// readToken takes the expiry from the answer, else from the JWT, else from the
-// specification.
+// stated is expires_in, or zero.
+func (a tokenAnswer) stated() time.Duration {
+	seconds, err := a.ExpiresIn.Float64()
+	if err != nil || seconds <= 0 {
+		return 0
+	}
+	return time.Duration(min(seconds, maxSeconds) * float64(time.Second))
+}
+
+// maxSeconds is longer than any token is good for, and fits a duration.
+const maxSeconds = 1e9
+
+// readToken takes the expiry from the answer or the JWT, whichever comes first,
+// else from the specification.
 func readToken(answer *issuers.Answer, host string) (token, error) {
 	var a tokenAnswer
 	if err := answer.JSON(&a); err != nil {
@@ -193,25 +204,40 @@ func readToken(answer *issuers.Answer, host string) (token, error) {
 		issued: answer.Received, skew: answer.Skew(), scope: a.Scope,
 	}
 	t.claims, _ = issuers.ParseClaims(t.secret)
-	ahead := time.Duration(0)
-	if t.skew.Abs() > maxSkew {
-		ahead = t.skew
-	}
-	if at, err := time.Parse(time.RFC3339, a.IssuedAt); err == nil && at.Add(-ahead).Before(t.issued) {
-		t.issued = at.Add(-ahead)
-	}
-	switch exp := t.claims.ExpiresAt; {
-	case a.ExpiresIn > 0:
-		t.expires = t.issued.Add(time.Duration(min(a.ExpiresIn, 1e9) * float64(time.Second)))
-	case !exp.IsZero():
-		t.expires = exp.Add(-ahead)
-	default:
-		t.expires = t.issued.Add(defaultLife)
-	}
+	t.schedule(a)
 	if !answer.Received.Before(t.expires) {
 		return token{}, issuers.Retry(0, "AlreadyExpired", "the token server of %s gives a token that ended at %s: compare its clock with this node's", host, t.expires.UTC().Format(time.RFC3339))
 	}
 	return t, nil
+}
+
+// schedule sets the times of a token that was just received.
+func (t *token) schedule(a tokenAnswer) {
+	received := t.issued
+	if at, err := time.Parse(time.RFC3339, a.IssuedAt); err == nil && at.Add(-t.skew).Before(received) {
+		t.issued = issuers.Believable(at).Add(-t.skew)
+	}
+	exp := t.claims.ExpiresAt
+	t.life = a.stated()
+	if t.life == 0 && exp.IsZero() {
+		t.life = defaultLife
+	}
+	if t.life > 0 {
+		t.expires = t.issued.Add(t.life)
+	}
+	if exp.IsZero() {
+		return
+	}
+	if end := exp.Add(-t.skew); t.expires.IsZero() || end.Before(t.expires) {
+		t.expires = end
+	}
+	from := t.claims.IssuedAt
+	if from.IsZero() {
+		from = received.Add(t.skew)
+	}
+	if life := exp.Sub(from); t.life == 0 || life < t.life {
+		t.life = life
+	}
 }
 
 // lasting is a secret that is handed out as it is: it ends when it says so.

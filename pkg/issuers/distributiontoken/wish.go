@@ -1,7 +1,6 @@
 package distributiontoken
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -14,20 +13,18 @@ type wish struct {
 	repositories []string
 	asked        []connector.Action // sent to the token server
 	needed       []connector.Action // less than these is a reduced scope
+	limited      bool               // more actions than asked are a wider scope
 }
 
 // newWish asks for everything where no actions are named, and then only needs
 // pull: a reader's token is what a reader can get.
 func newWish(s connector.Scope) wish {
 	if len(s.Actions) == 0 {
-		return wish{s.Repositories, []connector.Action{connector.Pull, connector.Push}, []connector.Action{connector.Pull}}
+		return wish{s.Repositories, []connector.Action{connector.Pull, connector.Push}, []connector.Action{connector.Pull}, false}
 	}
 	actions := slices.Sorted(slices.Values(s.Actions))
-	return wish{s.Repositories, actions, actions}
+	return wish{s.Repositories, actions, actions, true}
 }
-
-// repositoryName is https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests.
-var repositoryName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
 
 // check refuses what cannot be written into a token.
 func (w wish) check() error {
@@ -39,7 +36,7 @@ func (w wish) check() error {
 		switch {
 		case strings.Contains(r, "*"):
 			return issuers.Terminate("RepositoriesNotLiteral", "output registryToken needs plain repository names and %q is a pattern: %s", r, where)
-		case !repositoryName.MatchString(r):
+		case connector.CheckRepository(r) != nil:
 			return issuers.Terminate("RepositoryInvalid", "%q is no repository name: write, for example, team/app without host and tag", r)
 		}
 	}
@@ -58,47 +55,4 @@ func (w wish) scopes() []string {
 		scopes = append(scopes, "repository:"+r+":"+strings.Join(actions, ","))
 	}
 	return scopes
-}
-
-// compare tells what of the wish a token grants, and lists what is missing. A
-// token that does not tell is taken at the token server's word.
-func (w wish) compare(t token) (granted connector.Scope, missing []string) {
-	if t.opaque() {
-		return connector.Scope{Repositories: w.repositories, Actions: w.asked}, nil
-	}
-	granted.Actions = w.asked
-	for _, r := range w.repositories {
-		var has []connector.Action
-		for _, a := range w.asked {
-			switch {
-			case t.grants(r, string(a)):
-				has = append(has, a)
-			case slices.Contains(w.needed, a):
-				missing = append(missing, string(a)+" on "+r)
-			}
-		}
-		if len(has) > 0 {
-			granted.Repositories = append(granted.Repositories, r)
-			granted.Actions = slices.DeleteFunc(slices.Clone(granted.Actions), func(a connector.Action) bool { return !slices.Contains(has, a) })
-		}
-	}
-	return granted, missing
-}
-
-// grants looks into the token itself, or into the answer's scope where the
-// token is opaque.
-func (t token) grants(repository, action string) bool {
-	if t.claims.Access != nil {
-		return slices.ContainsFunc(*t.claims.Access, func(a issuers.Access) bool {
-			return a.Type == "repository" && a.Name == repository && (slices.Contains(a.Actions, action) || slices.Contains(a.Actions, "*"))
-		})
-	}
-	for scope := range strings.FieldsSeq(*t.scope) {
-		parts := strings.Split(scope, ":")
-		if len(parts) == 3 && parts[0] == "repository" && parts[1] == repository {
-			actions := strings.Split(parts[2], ",")
-			return slices.Contains(actions, action) || slices.Contains(actions, "*")
-		}
-	}
-	return false
 }

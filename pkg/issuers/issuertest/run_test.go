@@ -29,7 +29,7 @@ func TestRun(t *testing.T) {
 const audience = "mint.example.com"
 
 func setup(t *testing.T) *issuertest.Scene {
-	mint := &mintServer{good: "token-" + rand.Text(), expired: "token-" + rand.Text(), made: map[string]string{}}
+	mint := &mintServer{good: "to&ken=% +" + rand.Text()[:8], expired: "to&ken=% +" + rand.Text()[:8], made: map[string]string{}}
 	server := issuertest.NewServer(t, mint)
 	token := func(text string) map[string]issuers.Token {
 		return map[string]issuers.Token{audience: {JWT: connector.NewSecret(text), ExpiresAt: time.Now().Add(time.Hour)}}

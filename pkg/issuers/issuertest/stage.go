@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -128,12 +129,16 @@ func (s *stage) failure(t *testing.T, err error, classes ...issuers.Class) *issu
 	return e
 }
 
-// checkText looks for the scene's secrets.
+// checkText looks for the scene's secrets, as they are and as a form holds
+// them.
 func (s *stage) checkText(t *testing.T, what, text string) {
 	t.Helper()
 	for i, secret := range s.Secrets {
-		if strings.Contains(text, secret) {
-			t.Errorf("%s shows secret number %d", what, i)
+		form := url.QueryEscape(secret)
+		for _, sent := range []string{secret, form, strings.ReplaceAll(form, "+", "%20")} {
+			if strings.Contains(text, sent) {
+				t.Errorf("%s shows secret number %d", what, i)
+			}
 		}
 	}
 }

@@ -401,6 +401,7 @@ func TestExpiry(t *testing.T) {
 		denied bool
 	}{
 		"2020-01-01T00:00:00Z": {`Secret "a": its login has ended (2020-01-01T00:00:00Z); renew the Secret`, true},
+		"0001-01-01T00:00:00Z": {`Secret "a": its login has ended (1970-01-01T00:00:00Z); renew the Secret`, true},
 		"tomorrow":             {`Secret "a": annotation example.dev/expires-at is not a time such as 2026-12-31T23:00:00Z`, false},
 	} {
 		t.Run(text, func(t *testing.T) {
