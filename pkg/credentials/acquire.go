@@ -59,7 +59,7 @@ func (m *Manager) Audiences(c *connector.Connector) ([]string, error) {
 func permitted(req Request, issuer issuers.Issuer, def issuers.Definition) error {
 	c := req.Connector
 	if l, ok := issuer.(issuers.LongLiver); ok && l.LongLived() && !def.Static && !c.AllowLongLived {
-		return issuers.Terminate("LongLivedNotAllowed", "issuer %s would deliver a credential without an end: set spec.allowLongLived: true on the Connector, or choose another output", def.Kind)
+		return notAllowed("LongLivedNotAllowed", "issuer %s would deliver a credential without an end: set spec.allowLongLived: true on the Connector, or choose another output", def.Kind)
 	}
 	if c.ScopeEnforcement == connector.BestEffort {
 		return nil
@@ -69,14 +69,22 @@ func permitted(req Request, issuer issuers.Issuer, def issuers.Definition) error
 		_, grain = s.Scope(req.Scope)
 	}
 	if !req.Scope.IsZero() && !connector.GrainIdentity.Coarser(grain) {
-		return issuers.Terminate("ScopeNotEnforceable", "issuer %s cannot limit a credential to repositories or actions: take scope and narrowing away, or set spec.scopeEnforcement: BestEffort on the Connector", def.Kind)
+		return notAllowed("ScopeNotEnforceable", "issuer %s cannot limit a credential to repositories or actions: take scope and narrowing away, or set spec.scopeEnforcement: BestEffort on the Connector", def.Kind)
 	}
 	return minimumScopeMet(c, def.Kind, grain)
 }
 
+// notAllowed is a refusal of the Connector's owner: a volume that has such a
+// credential already loses it.
+func notAllowed(reason, format string, args ...any) error {
+	err := issuers.Terminate(reason, format, args...)
+	err.Err = connector.ErrDenied
+	return err
+}
+
 func minimumScopeMet(c *connector.Connector, kind string, grain connector.Grain) error {
 	if c.MinimumScope != "" && grain.Coarser(c.MinimumScope) && c.ScopeEnforcement != connector.BestEffort {
-		return issuers.Terminate("TooCoarse", "issuer %s limits credentials by %s, coarser than spec.minimumScope: %s", kind, grain, c.MinimumScope)
+		return notAllowed("TooCoarse", "issuer %s limits credentials by %s, coarser than spec.minimumScope: %s", kind, grain, c.MinimumScope)
 	}
 	return nil
 }

@@ -129,7 +129,7 @@ func accept(j job, cred *connector.Credential) error {
 		cred.LongLived = true
 	}
 	if cred.LongLived && !j.definition.Static && !c.AllowLongLived {
-		return issuers.Terminate("LongLivedNotAllowed", "issuer %s gave a credential without an end within 24 h: set spec.allowLongLived: true on the Connector, or shorten it at the provider", j.definition.Kind)
+		return notAllowed("LongLivedNotAllowed", "issuer %s gave a credential without an end within 24 h: set spec.allowLongLived: true on the Connector, or shorten it at the provider", j.definition.Kind)
 	}
 	return minimumScopeMet(c, j.definition.Kind, cred.Grain)
 }

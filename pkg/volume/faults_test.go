@@ -1,0 +1,169 @@
+package volume_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+)
+
+// changed is what a source tells of a Connector.
+func changed(ref connector.Ref) connector.Change {
+	return connector.Change{Kind: connector.ChangedConnector, Namespace: ref.Namespace, Name: ref.Name}
+}
+
+func closed(c *connector.Connector) { c.Access = []connector.Peer{} }
+
+func TestAConnectorThatComesBackIsRenewedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		was := n.cluster.connectors[own]
+		n.cluster.do(func() { delete(n.cluster.connectors, own) })
+		n.SourceChanged(changed(own))
+		pass(time.Minute)
+		n.cluster.do(func() { n.cluster.connectors[own] = was })
+		n.SourceChanged(changed(own))
+		pass(time.Hour)
+		if n.cluster.callCount() != 2 || n.shown("a", "reg.test") != "password-2" {
+			t.Errorf("%d calls, shown %q", n.cluster.callCount(), n.shown("a", "reg.test"))
+		}
+	})
+}
+
+func TestAWithdrawnGrantStaysSoOverARestart(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		publish(t, n, spec(t, "b", "reg")) // keeps the credential alive
+		n.cluster.declare(own, closed)
+		n.SourceChanged(changed(own))
+		synctest.Wait()
+		n.stop()
+		n.cluster.broken[own] = connector.ErrPrecondition // nobody can tell what the owner says now
+
+		next := n.again(t)
+		pass(30 * time.Minute)
+		if next.shown("a", "reg.test") != "" {
+			t.Error("a restart gave a withdrawn grant back")
+		}
+	})
+}
+
+func TestAWithdrawnGrantNeedsNobodyElse(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		two := connector.Ref{Namespace: "ci", Name: "two"}
+		n.cluster.declare(two)
+		publish(t, n, spec(t, "a", "reg,two"))
+		n.stop()
+		lease := ""
+		for key := range n.credentials.all { // one of the two credentials is lost
+			lease = key
+		}
+		delete(n.credentials.all, lease)
+		n.cluster.refusal = issuers.Retry(0, "Down", "the provider is down")
+
+		next := n.again(t)
+		n.cluster.declare(own, closed)
+		n.cluster.declare(two, closed)
+		next.SourceChanged(changed(own))
+		next.SourceChanged(changed(two))
+		pass(time.Second)
+		if next.shown("a", "reg.test") != "" || next.shown("a", "two.test") != "" {
+			t.Errorf("shown %q and %q", next.shown("a", "reg.test"), next.shown("a", "two.test"))
+		}
+	})
+}
+
+func TestARepublishWithoutRecordNeverFails(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.stop()
+		clear(n.volumes.all)
+		clear(n.credentials.all)
+		clear(n.cluster.connectors)
+
+		next := n.again(t)
+		publish(t, next, spec(t, "a", "reg")) // not even the Connector is there
+		if next.shown("a", "reg.test") != "password-1" || next.volumes.count() != 1 {
+			t.Errorf("shown %q, %d records", next.shown("a", "reg.test"), next.volumes.count())
+		}
+		pass(12 * time.Minute)
+		if next.shown("a", "reg.test") != "" {
+			t.Error("content that nobody knows stayed for ever")
+		}
+		next.stop()
+		if err := next.again(t).Unpublish(t.Context(), "a", "/pods/a"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestNothingWaitsForASlowProvider(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		slow, good := connector.Ref{Namespace: "ci", Name: "slow"}, connector.Ref{Namespace: "ci", Name: "good"}
+		n.cluster.declare(slow)
+		n.cluster.declare(good)
+		publish(t, n, spec(t, "good", "good"))
+		for i := range 20 {
+			s := spec(t, fmt.Sprint("slow-", i), "slow")
+			s.Subject.ServiceAccount = fmt.Sprint("sa-", i)
+			publish(t, n, s)
+		}
+		n.cluster.do(func() { n.cluster.delay = time.Hour })
+		n.cluster.declare(slow, func(c *connector.Connector) { c.Issuer.Config = []byte(`{"host":"slower.test"}`) })
+		n.SourceChanged(changed(slow))
+		synctest.Wait()
+
+		began := time.Now()
+		for i := range 10 {
+			if err := n.Unpublish(t.Context(), fmt.Sprint("slow-", i), fmt.Sprint("/pods/slow-", i)); err != nil {
+				t.Error(err)
+			}
+		}
+		n.cluster.declare(good, closed)
+		n.SourceChanged(changed(good))
+		synctest.Wait()
+		if took := time.Since(began); took != 0 || n.shown("good", "good.test") != "" {
+			t.Errorf("after %v the other connector's entry is %q", took, n.shown("good", "good.test"))
+		}
+		if n.shown("slow-15", "slow.test") == "" {
+			t.Error("the former generation's credential did not stay meanwhile")
+		}
+	})
+}
+
+func TestATightenedConnectorTakesItsCredentialBack(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.cluster.declare(own, func(c *connector.Connector) { c.MinimumScope = connector.GrainRepository })
+		n.SourceChanged(changed(own))
+		synctest.Wait()
+		if n.shown("a", "reg.test") != "" {
+			t.Error("what the owner no longer allows stayed")
+		}
+	})
+}
+
+func TestAVolumeWhoseMountIsLostForGoodEnds(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.disk.do(func() { clear(n.disk.mounts); clear(n.disk.ids) })
+		pass(orphanSearches)
+		if !n.Idle() || n.volumes.count() != 0 {
+			t.Errorf("idle %v, %d records", n.Idle(), n.volumes.count())
+		}
+	})
+}
+
+func TestEventsOfALastingFaultAreFew(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.disk.do(func() { n.disk.full = connector.ErrExhausted })
+		pass(3 * time.Hour)
+		if got := len(n.cluster.events); got > 3 {
+			t.Errorf("%d events: %v", got, n.cluster.events)
+		}
+	})
+}
