@@ -4,8 +4,24 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/render"
 )
+
+// BenchmarkManyHosts is two connectors with as many logins as a Secret may
+// hold, for the same hosts.
+func BenchmarkManyHosts(b *testing.B) {
+	var entries []connector.Entry
+	for i := range 1000 {
+		entries = append(entries, basic(fmt.Sprintf("registry-%d.example", i), "robot", "password"))
+	}
+	in := render.Input{Configurations: []string{"docker-config"}, Sources: []render.Source{source("a", entries...), source("b", entries...)}}
+	for b.Loop() {
+		if _, err := render.Render(in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
 
 // BenchmarkRender is the work for one changed volume.
 func BenchmarkRender(b *testing.B) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
 const (
@@ -102,10 +104,7 @@ func plainHTTP(h host) *bool {
 }
 
 func loopback(hostport string) bool {
-	name := hostport
-	if i := strings.LastIndexByte(name, ':'); i >= 0 && !strings.Contains(name[i:], "]") {
-		name = name[:i]
-	}
+	name, _ := connector.SplitPort(hostport)
 	if name == "localhost" {
 		return true
 	}

@@ -141,6 +141,7 @@ func scoped() render.Source {
 	s.Issuer = "distributionToken"
 	s.Credential.Granted = connector.Scope{Repositories: []string{"team/app"}, Actions: []connector.Action{connector.Pull}}
 	s.Credential.Grain = connector.GrainRepository
+	s.Credential.Warnings = []string{"host scoped.example has two logins: the first counts"}
 	s.Credential.Fields = map[string]connector.Secret{"uuid": connector.NewSecret("1234"), "created": connector.NewSecret("today")}
 	return s
 }
@@ -206,7 +207,7 @@ func cases() map[string]render.Input {
 	all["docker-config-emptied-unknown"] = input("docker-config", emptied(source("bare"), ""))
 	all["excluded"] = render.Input{
 		Configurations: everything, Sources: []render.Source{single},
-		Exclude: []string{"daemon.json", "!certs.d/", "certs/single.example:5000.key", "regcred.json", "token"},
+		Exclude: []string{"daemon.json", "!certs.d/", "certs/single.example:5000.key", "ca.crt", "token"},
 	}
 	return all
 }

@@ -16,7 +16,7 @@ type configuration struct {
 	// paths are what render may produce beside what is in its answer today,
 	// directories with a trailing slash: leaving such a file out is no
 	// mistake while it happens to be missing.
-	paths  []string
+	paths  func(*plan) []string
 	render func(*plan) (output, error)
 }
 
@@ -31,11 +31,16 @@ type output struct {
 // configurations is the one list of configurations, sorted by name.
 func configurations() []configuration {
 	return []configuration{
-		{name: "buildkitd", paths: []string{buildkitdFile, "certs/"}, render: buildkitd},
-		{name: "docker-config", alias: "registry-config", paths: []string{configFile}, render: dockerConfig},
-		{name: "dockerd", paths: []string{daemonFile, "certs.d/"}, render: dockerd},
-		{name: "fields", paths: fieldFiles, render: fields},
+		{name: "buildkitd", paths: always(buildkitdFile, "certs/"), render: buildkitd},
+		{name: "docker-config", alias: "registry-config", paths: always(configFile), render: dockerConfig},
+		{name: "dockerd", paths: always(daemonFile, "certs.d/"), render: dockerd},
+		{name: "fields", paths: fieldPaths, render: fields},
 	}
+}
+
+// always are paths that do not depend on the volume.
+func always(paths ...string) func(*plan) []string {
+	return func(*plan) []string { return paths }
 }
 
 // Names lists the canonical names of the configurations, sorted.

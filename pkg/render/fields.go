@@ -11,8 +11,17 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
-// fieldFiles are the files that the core itself makes.
-var fieldFiles = []string{".dockerconfigjson", "auth", "expiry", "password", "registry", "token", "username"}
+// fieldPaths are the files that the core itself makes, or the folders.
+func fieldPaths(p *plan) []string {
+	if len(p.Sources) == 1 {
+		return []string{".dockerconfigjson", "auth", "expiry", "password", "registry", "token", "username"}
+	}
+	folders := make([]string, len(p.Sources))
+	for i, s := range p.Sources {
+		folders[i] = folderName(s) + "/"
+	}
+	return folders
+}
 
 // fields renders one file per value, without a final newline, for programs
 // that read no registry configuration:
@@ -93,8 +102,8 @@ func fieldsOf(s Source) ([]File, []Omission, error) {
 		files = append(files, entryFields(entries[0])...)
 		files = append(files, File{Path: "registry", Data: []byte(strings.Join(served(alone), "\n"))})
 	}
-	if at := s.Credential.ExpiresAt; !at.IsZero() {
-		files = append(files, File{Path: "expiry", Data: []byte(at.UTC().Format(time.RFC3339))})
+	if at := seconds(s.Credential.ExpiresAt); !at.IsZero() {
+		files = append(files, File{Path: "expiry", Data: []byte(at.Format(time.RFC3339))})
 	}
 	for _, field := range slices.Sorted(maps.Keys(s.Credential.Fields)) {
 		if strings.Contains(field, "/") || checkPath(field) != nil {

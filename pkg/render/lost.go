@@ -20,31 +20,30 @@ type Loss struct {
 }
 
 // losses compares every source with the owner of each host it speaks for.
-func losses(hosts []host, sources []Source) []Loss {
+func losses(hosts []host, voices []*voice) []Loss {
 	var all []Loss
 	for _, h := range hosts {
-		for i := range sources {
-			s := &sources[i]
-			if s == h.owner {
+		for _, v := range voices {
+			if v.Source == h.owner {
 				continue
 			}
-			if what := lostTo(h, s); len(what) > 0 {
-				all = append(all, Loss{Host: h.name, Connector: s.Connector, To: h.owner.Connector, What: what})
+			if what := lostTo(h, v); len(what) > 0 {
+				all = append(all, Loss{Host: h.name, Connector: v.Connector, To: h.owner.Connector, What: what})
 			}
 		}
 	}
 	return all
 }
 
-// lostTo names what s says about a host and the owner says otherwise.
-func lostTo(h host, s *Source) []string {
-	theirs, ours := s.registry(h.name), h.registry
+// lostTo names what v says about a host and the owner says otherwise.
+func lostTo(h host, v *voice) []string {
+	theirs, ours := v.registry(h.name), h.registry
 	var what []string
 	for _, item := range []struct {
 		name string
 		lost bool
 	}{
-		{"credential", slices.Contains(s.claims(), h.name)},
+		{"credential", v.claims[h.name]},
 		{"plainHTTP", theirs.PlainHTTP && !ours.PlainHTTP},
 		{"insecureSkipVerify", theirs.InsecureSkipVerify && !ours.InsecureSkipVerify},
 		{"ca", len(theirs.CA) > 0 && !bytes.Equal(theirs.CA, ours.CA)},

@@ -46,28 +46,28 @@ func newPlan(in Input) (*plan, error) {
 		}
 	}
 	p := &plan{Input: in}
-	owners := make(map[string]*Source)
+	voices := make([]*voice, len(in.Sources))
+	owners := make(map[string]*voice)
 	// Entries first: a connector that merely declares a host must not set
 	// the mirrors or the trust under which another one's credential is sent.
 	for i := range in.Sources {
-		s := &in.Sources[i]
-		for _, name := range s.claims() {
-			if owners[name] == nil {
-				owners[name] = s
+		voices[i] = newVoice(&in.Sources[i])
+		for name, claimed := range voices[i].claims {
+			if claimed && owners[name] == nil {
+				owners[name] = voices[i]
 			}
 		}
 	}
-	for i := range in.Sources {
-		s := &in.Sources[i]
-		for _, r := range s.Registries {
-			if owners[r.Host] == nil {
-				owners[r.Host] = s
+	for _, v := range voices {
+		for name := range v.registries {
+			if owners[name] == nil {
+				owners[name] = v
 			}
 		}
 	}
 	for name, owner := range owners {
 		r := owner.registry(name)
-		h := host{name: name, owner: owner, entries: owner.entries(name), registry: r, authorities: certificates(r.CA)}
+		h := host{name: name, owner: owner.Source, entries: owner.entries(name), registry: r, authorities: certificates(r.CA)}
 		if len(r.CA) > 0 && len(h.authorities) == 0 {
 			return nil, fmt.Errorf("%w: connector %s: registries: host %s: the CA holds no PEM CERTIFICATE block",
 				connector.ErrPrecondition, owner.Connector, name)
@@ -75,7 +75,7 @@ func newPlan(in Input) (*plan, error) {
 		p.hosts = append(p.hosts, h)
 	}
 	slices.SortFunc(p.hosts, func(a, b host) int { return cmp.Compare(a.name, b.name) })
-	p.lost = losses(p.hosts, in.Sources)
+	p.lost = losses(p.hosts, voices)
 	return p, nil
 }
 
@@ -126,30 +126,6 @@ func exactHost(name string) bool {
 	return err == nil && canonical == name && !strings.Contains(name, "*")
 }
 
-// claims lists the hosts that s serves with an entry, or served before it was
-// emptied. A glob claims the declared hosts that it matches.
-func (s *Source) claims() []string {
-	switch {
-	case s.Credential == nil && len(s.Claims) > 0:
-		return s.Claims
-	case s.Credential == nil:
-		return s.declared()
-	}
-	var names []string
-	for _, e := range s.Credential.Entries {
-		if !e.Key.HostGlob() {
-			names = append(names, e.Key.Host)
-			continue
-		}
-		for _, name := range s.declared() {
-			if e.Key.MatchesHost(name) {
-				names = append(names, name)
-			}
-		}
-	}
-	return names
-}
-
 func (s *Source) declared() []string {
 	var names []string
 	for _, r := range s.Registries {
@@ -158,49 +134,15 @@ func (s *Source) declared() []string {
 	return names
 }
 
-func (s *Source) registry(name string) Registry {
-	i := slices.IndexFunc(s.Registries, func(r Registry) bool { return r.Host == name })
-	if i < 0 {
-		return Registry{Host: name}
-	}
-	return s.Registries[i]
-}
-
-// entries lists what s gives for one host by precedence, without what can
-// never be chosen: behind an entry for the whole host nothing is.
-func (s *Source) entries(name string) []connector.Entry {
-	if s.Credential == nil {
-		return nil
-	}
-	var matching []connector.Entry
-	for _, e := range s.Credential.Entries {
-		if e.Key.MatchesHost(name) {
-			matching = append(matching, e)
-		}
-	}
-	slices.SortStableFunc(matching, func(a, b connector.Entry) int { return connector.Compare(a.Key, b.Key) })
-	var kept []connector.Entry
-	for _, e := range matching {
-		if slices.ContainsFunc(kept, func(k connector.Entry) bool { return k.Key.Path == e.Key.Path }) {
-			continue
-		}
-		e.Key.Host = name
-		kept = append(kept, e)
-		if e.Key.Path == "" {
-			break
-		}
-	}
-	return kept
-}
-
 // undeclared returns the first entry whose glob matches no declared host, so
 // that a client that knows only exact hosts cannot be given it.
 func (s *Source) undeclared() (connector.Entry, bool) {
 	if s.Credential == nil {
 		return connector.Entry{}, false
 	}
+	declared := s.declared()
 	for _, e := range s.Credential.Entries {
-		if !e.Anonymous && e.Key.HostGlob() && !slices.ContainsFunc(s.declared(), e.Key.MatchesHost) {
+		if !e.Anonymous && e.Key.HostGlob() && !slices.ContainsFunc(declared, e.Key.MatchesHost) {
 			return e, true
 		}
 	}

@@ -46,7 +46,7 @@ func Render(in Input) (Files, error) {
 	}
 	c.add("every volume", report)
 
-	if err := c.exclude(in.Exclude, wanted, p.emptied()); err != nil {
+	if err := c.exclude(in.Exclude, wanted, p); err != nil {
 		return nil, err
 	}
 	return c.files()
@@ -68,9 +68,6 @@ func (c *content) add(by string, files ...File) {
 
 // files checks the whole and returns it sorted.
 func (c content) files() (Files, error) {
-	if len(c) == 0 {
-		return nil, fmt.Errorf("%w: configuration.names leaves every file out: remove one of its \"!file\" items", connector.ErrInvalid)
-	}
 	slices.SortStableFunc(c, func(a, b rendered) int { return cmp.Compare(a.Path, b.Path) })
 	by := make(map[string]string, len(c))
 	files := make(Files, 0, len(c))
@@ -116,12 +113,16 @@ func checkPath(name string) error {
 // exclude drops the files that the pod does not want: by path, or whole
 // directories. Files come and go with a credential or a CA, so what could be
 // there tomorrow is no mistake today: a renewal must not fail for it.
-func (c *content) exclude(names []string, wanted []configuration, emptied bool) error {
+func (c *content) exclude(names []string, wanted []configuration, p *plan) error {
 	all := slices.Clone(*c)
 	for _, written := range names {
 		name := strings.TrimSuffix(strings.TrimPrefix(written, "!"), "/")
+		if name == ReportName {
+			return fmt.Errorf("%w: \"!%s\" in configuration.names: every volume carries this file, by which its content is explained: leave the item away",
+				connector.ErrInvalid, name)
+		}
 		matches := func(f rendered) bool { return f.Path == name || strings.HasPrefix(f.Path, name+"/") }
-		if !slices.ContainsFunc(all, matches) && !mayRender(wanted, name) && !emptied {
+		if !slices.ContainsFunc(all, matches) && !mayRender(wanted, p, name) && !p.emptied() {
 			return fmt.Errorf("%w: \"!%s\" in configuration.names leaves out a file that the volume does not have; it has %s",
 				connector.ErrInvalid, name, strings.Join(all.paths(), ", "))
 		}
@@ -132,13 +133,13 @@ func (c *content) exclude(names []string, wanted []configuration, emptied bool) 
 
 // mayRender reports whether a path is among those that the configurations
 // render at times.
-func mayRender(wanted []configuration, name string) bool {
-	possible := []string{trustFile, reportName}
+func mayRender(wanted []configuration, p *plan, name string) bool {
+	possible := []string{trustFile}
 	for _, c := range wanted {
-		possible = append(possible, c.paths...)
+		possible = append(possible, c.paths(p)...)
 	}
-	return slices.ContainsFunc(possible, func(p string) bool {
-		return p == name || p == name+"/" || (strings.HasSuffix(p, "/") && strings.HasPrefix(name, p))
+	return slices.ContainsFunc(possible, func(path string) bool {
+		return path == name || path == name+"/" || (strings.HasSuffix(path, "/") && strings.HasPrefix(name, path))
 	})
 }
 

@@ -301,10 +301,10 @@ func TestErrors(t *testing.T) {
 			`invalid: "!daemon.json" in configuration.names leaves out a file that the volume does not have; it has config.json, regcred.json`,
 		},
 		{
-			"everything excluded",
-			render.Input{Configurations: []string{"docker-config"}, Sources: []render.Source{harbor}, Exclude: []string{"config.json", "regcred.json"}},
+			"report excluded",
+			render.Input{Configurations: []string{"docker-config"}, Sources: []render.Source{harbor}, Exclude: []string{"config.json", "!regcred.json"}},
 			connector.ErrInvalid,
-			`invalid: configuration.names leaves every file out: remove one of its "!file" items`,
+			`invalid: "!regcred.json" in configuration.names: every volume carries this file, by which its content is explained: leave the item away`,
 		},
 		{
 			"relative mount path",
@@ -462,21 +462,46 @@ func TestCredentialProblemsConcernCredentialFormatsOnly(t *testing.T) {
 func TestExcludeMayBeMissing(t *testing.T) {
 	harbor := source("harbor", basic("harbor.example.com", "robot", "harbor"))
 	gone := emptied(harbor, "expired")
+	other := source("other", basic("other.example.com", "robot", "other"))
+	endless := source("endless", basic("harbor.example.com", "robot", "harbor"))
+	endless.Credential.ExpiresAt = time.Time{}
 	for _, test := range []struct {
 		configuration, exclude string
 		source                 render.Source
+		others                 []render.Source
 	}{
-		{"docker-config", "!ca.crt", harbor},
-		{"dockerd", "!certs.d", harbor},
-		{"dockerd", "!certs.d/gone.example/ca.crt", harbor},
-		{"buildkitd", "!certs/", harbor},
-		{"fields", "!token", harbor},
-		{"fields", "!uuid", gone},
+		{"docker-config", "!ca.crt", harbor, nil},
+		{"dockerd", "!certs.d", harbor, nil},
+		{"dockerd", "!certs.d/gone.example/ca.crt", harbor, nil},
+		{"buildkitd", "!certs/", harbor, nil},
+		{"fields", "!token", harbor, nil},
+		{"fields", "!uuid", gone, nil},
+		{"fields", "!expiry", endless, nil},
+		{"fields", "!endless/expiry", endless, []render.Source{other}},
 	} {
-		in := input(test.configuration, test.source)
+		in := input(test.configuration, append([]render.Source{test.source}, test.others...)...)
 		in.Exclude = []string{test.exclude, test.exclude}
 		if _, err := render.Render(in); err != nil {
 			t.Errorf("%s %s: %v", test.configuration, test.exclude, err)
+		}
+	}
+}
+
+// No end is too far away for a volume, and each is written as RFC 3339.
+func TestEndsFarAway(t *testing.T) {
+	for _, end := range []time.Time{time.UnixMilli(1790000000000 * 1000), time.Unix(1<<55, 0), time.Date(9999, 12, 31, 23, 59, 59, 1, time.FixedZone("", -3600))} {
+		far := source("far", basic("far.example", "robot", "far"))
+		far.Credential.ExpiresAt, far.RenewAt = end, end
+		files, err := render.Render(input("fields", far))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(data(t, files, "expiry")); got != "9999-12-31T23:59:59Z" {
+			t.Errorf("%d: expiry is %s", end.Unix(), got)
+		}
+		var report render.Report
+		if err := json.Unmarshal(data(t, files, "regcred.json"), &report); err != nil || report.Entries[0].ExpiresAt.Year() != 9999 {
+			t.Errorf("%d: %v, %v", end.Unix(), report.Entries, err)
 		}
 	}
 }
@@ -501,7 +526,9 @@ func TestReport(t *testing.T) {
 			IssuedAt: issuedAt.Truncate(time.Second), ExpiresAt: expiresAt.UTC(), RenewAt: renewAt,
 			Granted: connector.Scope{Repositories: []string{"team/app"}, Actions: []connector.Action{connector.Pull}}, Grain: connector.GrainRepository,
 		},
-	}}
+	}, Warnings: []render.Warning{{
+		Connector: connector.Ref{Namespace: "ci", Name: "scoped"}, Text: "host scoped.example has two logins: the first counts",
+	}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

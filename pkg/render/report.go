@@ -7,7 +7,8 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
-const reportName = "regcred.json"
+// ReportName is the file of the Report, which every volume carries.
+const ReportName = "regcred.json"
 
 // Report is regcred.json: where the content of a volume comes from and what
 // became of it. It never holds a secret, and no time of rendering: the same
@@ -21,6 +22,15 @@ type Report struct {
 	Lost []Loss `json:"lost,omitempty"`
 	// Omitted lists what a configuration could not express.
 	Omitted []Omission `json:"omitted,omitempty"`
+	// Warnings lists what the issuers found, in the order of the connectors.
+	Warnings []Warning `json:"warnings,omitempty"`
+}
+
+// Warning is one finding of an issuer, such as a host with two logins.
+type Warning struct {
+	Connector connector.Ref `json:"connector"`
+	// Text is one line; never a secret.
+	Text string `json:"text"`
 }
 
 // ReportEntry is what one connector gives for one host. Times are UTC, whole
@@ -59,8 +69,8 @@ type Omission struct {
 }
 
 func reportFile(p *plan, omitted []Omission) (File, error) {
-	data, err := encodeJSON(Report{Version: 1, Entries: reportEntries(p), Lost: p.lost, Omitted: omitted})
-	return File{Path: reportName, Data: data}, err
+	data, err := encodeJSON(Report{Version: 1, Entries: reportEntries(p), Lost: p.lost, Omitted: omitted, Warnings: warnings(p)})
+	return File{Path: ReportName, Data: data}, err
 }
 
 func reportEntries(p *plan) []ReportEntry {
@@ -92,6 +102,19 @@ func reportEntries(p *plan) []ReportEntry {
 	return entries
 }
 
+func warnings(p *plan) []Warning {
+	var all []Warning
+	for _, s := range p.Sources {
+		if s.Credential == nil {
+			continue
+		}
+		for _, text := range s.Credential.Warnings {
+			all = append(all, Warning{Connector: s.Connector, Text: text})
+		}
+	}
+	return all
+}
+
 func emptiedEntry(s *Source, host string) ReportEntry {
 	return ReportEntry{Host: host, Connector: s.Connector, Issuer: s.Issuer, RenewAt: seconds(s.RenewAt), Emptied: cmp.Or(s.Emptied, "no credential")}
 }
@@ -105,4 +128,15 @@ func newReportEntry(s *Source, e connector.Entry) ReportEntry {
 	}
 }
 
-func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
+// seconds keeps a time within the years that RFC 3339 can write: an end far
+// beyond comes from a token that counts milliseconds, and fails no volume.
+func seconds(t time.Time) time.Time {
+	t = t.UTC().Truncate(time.Second)
+	switch {
+	case t.Year() > 9999:
+		return time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+	case t.Year() < 0:
+		return time.Time{}
+	}
+	return t
+}

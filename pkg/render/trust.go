@@ -3,7 +3,6 @@ package render
 import (
 	"bytes"
 	"encoding/pem"
-	"slices"
 )
 
 const trustFile = "ca.crt"
@@ -12,14 +11,14 @@ const trustFile = "ca.crt"
 // certificate once, for clients that take a bundle (SSL_CERT_FILE). There is
 // none when all hosts are publicly trusted.
 func trustBundle(p *plan) []File {
-	var seen [][]byte
+	seen := make(map[string]bool)
 	var bundle []byte
 	for _, h := range p.hosts {
 		for _, certificate := range h.authorities {
-			if slices.ContainsFunc(seen, func(s []byte) bool { return bytes.Equal(s, certificate) }) {
+			if seen[string(certificate)] {
 				continue
 			}
-			seen = append(seen, certificate)
+			seen[string(certificate)] = true
 			bundle = append(bundle, certificate...)
 		}
 	}

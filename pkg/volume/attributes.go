@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/distribution/reference"
-
 	"github.com/regcred/csi-driver-regcred/internal/suggest"
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/render"
@@ -36,8 +34,11 @@ const (
 
 const (
 	defaultConfiguration = "docker-config"
-	// maxConnectors bounds what one pod can make the node do.
+	// The rest bounds what one pod can make the node do, at each republish too.
 	maxConnectors = 32
+	maxAttributes = 128
+	maxValue      = 4 << 10 // bytes
+	maxItems      = 64
 )
 
 // attributeNames lists every attribute, for suggestions.
@@ -53,6 +54,9 @@ func attributeNames() []string {
 // The error joins one connector.FieldError per mistake, its path being the
 // attribute.
 func ParseAttributes(attributes map[string]string, podNamespace string) (Attributes, error) {
+	if len(attributes) > maxAttributes {
+		return Attributes{}, connector.Field("volumeAttributes", "there are %d; at most %d have a meaning", len(attributes), maxAttributes)
+	}
 	p := parser{attributes: attributes, podNamespace: podNamespace}
 	p.uses()
 	p.configurations()
@@ -87,11 +91,20 @@ func (p *parser) value(attribute string) (string, bool) {
 		p.wrong(attribute, "is empty: give it a value or leave it out")
 		return "", false
 	}
+	if len(value) > maxValue {
+		p.wrong(attribute, "is longer than %d bytes", maxValue)
+		return "", false
+	}
 	return value, ok
 }
 
-// list splits a comma-separated value; empty and repeated items are mistakes.
+// list splits a comma-separated value; empty and repeated items are mistakes,
+// and so are too many.
 func (p *parser) list(attribute, value string) []string {
+	if n := strings.Count(value, ",") + 1; n > maxItems {
+		p.wrong(attribute, "names %d items; at most %d", n, maxItems)
+		return nil
+	}
 	var items []string
 	for item := range strings.SplitSeq(value, ",") {
 		switch item = strings.TrimSpace(item); {
@@ -122,7 +135,7 @@ func (p *parser) uses() {
 	case oldNamespace:
 		p.wrong(attrConnectorNamespace, "is given without %s: write %s: \"NAMESPACE/NAME\"", attrConnectorName, attrConnectors)
 	default:
-		if _, empty := p.attributes[attrConnectors]; !empty {
+		if _, told := p.attributes[attrConnectors]; !told {
 			p.wrong(attrConnectors, "is required: name at least one Connector of the pod's namespace, namespace/name, or cluster:name")
 		}
 	}
@@ -192,6 +205,10 @@ func (p *parser) configuration(written string) {
 func (p *parser) exclude(file string) {
 	if !fs.ValidPath(file) || file == "." {
 		p.wrong(attrConfigurations, "\"!%s\" is not a file of the volume: write, for example, \"!config.json\"", file)
+		return
+	}
+	if file == render.ReportName {
+		p.wrong(attrConfigurations, "\"!%s\": every volume carries this file, by which its content is explained: leave the item away", file)
 		return
 	}
 	p.parsed.Exclude = append(p.parsed.Exclude, file)
@@ -314,8 +331,8 @@ func (p *parser) narrow(use *Use, attribute, name, value string) {
 	}
 	if name == attrRepositories {
 		for _, repository := range p.list(attribute, value) {
-			if problem := repositoryProblem(repository); problem != "" {
-				p.wrong(attribute, "%q %s", repository, problem)
+			if err := connector.CheckRepository(repository); err != nil {
+				p.wrong(attribute, "%q %s", repository, err)
 				continue
 			}
 			use.Want.Repositories = append(use.Want.Repositories, repository)
@@ -328,23 +345,6 @@ func (p *parser) narrow(use *Use, attribute, name, value string) {
 		return
 	}
 	use.Want.Actions = actions
-}
-
-// repositoryProblem says what is wrong with a repository name or pattern, or
-// nothing. A pattern is valid when a name in place of its globs is.
-func repositoryProblem(repository string) string {
-	segments := strings.Split(repository, "/")
-	for i, segment := range segments {
-		if strings.Contains(segment, "**") && segment != "**" {
-			return "uses ** beside other characters: ** stands alone between slashes, * within a segment"
-		}
-		segments[i] = strings.ReplaceAll(strings.ReplaceAll(segment, "**", "a"), "*", "a")
-	}
-	// The host keeps the first segment from being read as one.
-	if _, err := reference.WithName(fmt.Sprintf("registry.invalid/%s", strings.Join(segments, "/"))); err != nil || len(repository) > reference.RepositoryNameTotalLengthMax {
-		return "is not a repository name: write lower-case segments without host, tag or digest, for example \"team/app\" or \"team/**\""
-	}
-	return ""
 }
 
 // didYouMean ends an error about an unknown word with the known word that was

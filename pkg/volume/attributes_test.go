@@ -2,6 +2,7 @@ package volume
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -54,8 +55,8 @@ func TestParseAttributes(t *testing.T) {
 		},
 		{
 			name:       "an exclusion alone keeps the default configuration",
-			attributes: map[string]string{"connectors": "harbor", "configuration.names": "!regcred.json"},
-			want:       Attributes{Uses: []Use{harbor}, Configurations: docker, Exclude: []string{"regcred.json"}},
+			attributes: map[string]string{"connectors": "harbor", "configuration.names": "!ca.crt"},
+			want:       Attributes{Uses: []Use{harbor}, Configurations: docker, Exclude: []string{"ca.crt"}},
 		},
 		{
 			name:       "bare repositories and actions mean the only connector",
@@ -100,8 +101,19 @@ func TestParseAttributes(t *testing.T) {
 	}
 }
 
+func TestTooManyAttributes(t *testing.T) {
+	attributes := map[string]string{"connectors": "a"}
+	for i := range 200_000 {
+		attributes[fmt.Sprintf("connector%d", i)] = "x"
+	}
+	_, err := ParseAttributes(attributes, "ci")
+	if !errors.Is(err, connector.ErrInvalid) || err.Error() != "volumeAttributes: there are 200001; at most 128 have a meaning" {
+		t.Error(err)
+	}
+}
+
 func TestParseAttributesMistakes(t *testing.T) {
-	const notARepository = `is not a repository name: write lower-case segments without host, tag or digest, for example "team/app" or "team/**"`
+	const notARepository = `is not a repository or pattern: write lower-case segments without host, tag or digest, for example team/app, team/* or team/**`
 	tests := []struct {
 		name       string
 		attributes map[string]string
@@ -126,13 +138,17 @@ func TestParseAttributesMistakes(t *testing.T) {
 		{"an exclusion outside the volume", map[string]string{"connectors": "a", "configuration.names": "!../x"}, `configuration.names: "!../x" is not a file of the volume: write, for example, "!config.json"`},
 		{"repositories for many", map[string]string{"connectors": "a,b/c", "repositories": "x"}, `repositories: does not say for which connector: write repositories.a or repositories.b/c`},
 		{"repositories for another", map[string]string{"connectors": "a", "repositories.b": "x"}, `repositories.b: no connector is written "b" in this volume: write repositories.a`},
+		{"the report excluded", map[string]string{"connectors": "a", "configuration.names": "docker-config,!regcred.json"}, `configuration.names: "!regcred.json": every volume carries this file, by which its content is explained: leave the item away`},
+		{"too many items", map[string]string{"connectors": "a", "repositories": strings.Repeat("x,", 64) + "x"}, `repositories: names 65 items; at most 64`},
+		{"too long a value", map[string]string{"connectors": "a", "repositories": strings.Repeat("x", 4097)}, `repositories: is longer than 4096 bytes`},
+		{"too many connectors", map[string]string{"connectors": strings.Repeat("x,", 200_000)}, `connectors: is longer than 4096 bytes`},
 		{"repositories twice", map[string]string{"connectors": "a", "repositories.a": "x", "repositories": "y"}, `repositories.a: is given beside repositories, which means the same connector: keep one of both`},
 		{"an empty wish", map[string]string{"connectors": "a", "repositories": ""}, `repositories: is empty: give it a value or leave it out`},
 		{"an upper-case repository", map[string]string{"connectors": "a", "repositories": "Team/App"}, `repositories: "Team/App" ` + notARepository},
 		{"a tag", map[string]string{"connectors": "a", "repositories": "team/app:1"}, `repositories: "team/app:1" ` + notARepository},
 		{"a host with a port", map[string]string{"connectors": "a", "repositories": "h:5000/app"}, `repositories: "h:5000/app" ` + notARepository},
 		{"an empty segment", map[string]string{"connectors": "a", "repositories": "team//app"}, `repositories: "team//app" ` + notARepository},
-		{"a long repository", map[string]string{"connectors": "a", "repositories": strings.Repeat("a", 256)}, `repositories: "` + strings.Repeat("a", 256) + `" ` + notARepository},
+		{"a long repository", map[string]string{"connectors": "a", "repositories": strings.Repeat("a", 256)}, `repositories: "` + strings.Repeat("a", 256) + `" is longer than 255 characters`},
 		{"a glued glob", map[string]string{"connectors": "a", "repositories": "team**"}, `repositories: "team**" uses ** beside other characters: ** stands alone between slashes, * within a segment`},
 		{"an unknown action", map[string]string{"connectors": "a", "actions": "delete"}, `actions: "delete" is not a list of actions: write "pull" or "pull,push"`},
 		{"a bare number", map[string]string{"connectors": "a", "token.expiration": "3600"}, `token.expiration: "3600" is not a positive duration: write, for example, "90s" or "1h30m"`},

@@ -1,0 +1,86 @@
+package render
+
+import (
+	"slices"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// voice is a Source, sorted by host: a volume can have thousands of them.
+type voice struct {
+	*Source
+	registries map[string]Registry
+	exact      map[string][]connector.Entry // entries without a glob in the host, in order
+	globs      []connector.Entry
+	// claims are the hosts that the source serves with an entry, or served
+	// before it was emptied; a glob claims the declared hosts that it matches.
+	claims map[string]bool
+}
+
+func newVoice(s *Source) *voice {
+	v := &voice{
+		Source: s, registries: make(map[string]Registry, len(s.Registries)),
+		exact: map[string][]connector.Entry{}, claims: map[string]bool{},
+	}
+	for _, r := range s.Registries {
+		if _, twice := v.registries[r.Host]; !twice {
+			v.registries[r.Host] = r
+		}
+	}
+	if s.Credential == nil {
+		for _, name := range s.Claims {
+			v.claims[name] = true
+		}
+		for _, r := range s.Registries {
+			v.claims[r.Host] = v.claims[r.Host] || len(s.Claims) == 0
+		}
+		return v
+	}
+	for _, e := range s.Credential.Entries {
+		if !e.Key.HostGlob() {
+			v.exact[e.Key.Host] = append(v.exact[e.Key.Host], e)
+			v.claims[e.Key.Host] = true
+			continue
+		}
+		v.globs = append(v.globs, e)
+		for _, r := range s.Registries {
+			v.claims[r.Host] = v.claims[r.Host] || e.Key.MatchesHost(r.Host)
+		}
+	}
+	return v
+}
+
+// registry is what the source declares for a host; when it does not, public
+// trust.
+func (v *voice) registry(name string) Registry {
+	if r, ok := v.registries[name]; ok {
+		return r
+	}
+	return Registry{Host: name}
+}
+
+// entries lists what the source gives for one host by precedence, without what
+// can never be chosen: behind an entry for the whole host nothing is.
+func (v *voice) entries(name string) []connector.Entry {
+	matching := slices.Clone(v.exact[name])
+	for _, e := range v.globs {
+		if e.Key.MatchesHost(name) {
+			matching = append(matching, e)
+		}
+	}
+	slices.SortStableFunc(matching, func(a, b connector.Entry) int { return connector.Compare(a.Key, b.Key) })
+	var kept []connector.Entry
+	paths := make(map[string]bool, len(matching))
+	for _, e := range matching {
+		if paths[e.Key.Path] {
+			continue
+		}
+		paths[e.Key.Path] = true
+		e.Key.Host = name
+		kept = append(kept, e)
+		if e.Key.Path == "" {
+			break
+		}
+	}
+	return kept
+}
