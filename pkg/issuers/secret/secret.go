@@ -3,6 +3,7 @@ package secret
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,21 +48,15 @@ func (i *issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Cre
 	now := time.Now()
 	m := merger{now: now, at: map[connector.Key]int{}}
 	for _, s := range secrets {
-		login, err := pullsecret.Read(s, req.Connector.Ref.Name, hosts)
-		if err != nil {
+		if err := i.merge(&m, s, req.Connector.Ref.Name, hosts); err != nil {
 			return nil, err
-		}
-		m.warnings = append(m.warnings, login.Warnings...)
-		end, err := i.annotatedEnd(s)
-		if err != nil {
-			return nil, err
-		}
-		for _, entry := range login.Entries {
-			m.add(s.Name, entry, end)
 		}
 	}
-	if err := i.check(m, secrets); err != nil {
+	if err := i.check(&m, secrets); err != nil {
 		return nil, err
+	}
+	for _, err := range m.refused {
+		m.warnings = append(m.warnings, "left out: "+err.Error())
 	}
 	expires := m.expires()
 	return &connector.Credential{
@@ -89,7 +84,32 @@ func (i *issuer) read(ctx context.Context, objects issuers.Objects) ([]*connecto
 	return found, nil
 }
 
-func (i *issuer) check(m merger, secrets []*connector.Object) error {
+// merge adds what one Secret holds. One that its owner does not offer takes
+// nothing from those that are offered.
+func (i *issuer) merge(m *merger, s *connector.Object, connectorName string, hosts []string) error {
+	login, err := pullsecret.Read(s, connectorName, hosts)
+	if errors.Is(err, connector.ErrDenied) {
+		m.refused = append(m.refused, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m.warnings = append(m.warnings, login.Warnings...)
+	end, err := i.annotatedEnd(s)
+	if err != nil {
+		return err
+	}
+	for _, entry := range login.Entries {
+		m.add(s.Name, entry, end)
+	}
+	return nil
+}
+
+func (i *issuer) check(m *merger, secrets []*connector.Object) error {
+	if len(m.entries) == 0 && len(m.refused) > 0 {
+		return m.refused[0]
+	}
 	if len(m.entries) == 0 {
 		return issuers.Terminate("SecretExpired", "Secret %q: its login has ended (%s); renew the Secret", secrets[0].Name, m.ended).Because(connector.ErrDenied)
 	}
@@ -122,7 +142,8 @@ type merger struct {
 	// The first and the last end of an entry, and whether one has none.
 	first, last time.Time
 	endless     bool
-	ended       string // when the last entry ended that was left out
+	ended       string  // when the last entry ended that was left out
+	refused     []error // the Secrets that are not offered
 	warnings    []string
 }
 

@@ -180,6 +180,12 @@ func TestIssue(t *testing.T) {
 			[]want{{"r.io", "robot", "first", "", ""}, {"s.io", "robot", "third", "", ""}},
 			[]string{`Ambiguous: Secrets "a" and "b" hold different logins for r.io; the one of "a" is used`},
 		},
+		"one of several that is not offered": {
+			conn(byLabel),
+			[]*connector.Object{object("a", "Opaque", map[string]string{"username": "u", "password": canary}), dockerConfig("b", login("r.io", "p"))},
+			[]want{{"r.io", "robot", "p", "", ""}},
+			[]string{`left out: Secret "a" is Opaque and not offered to this Connector: its owner must label it regcred.dev/connector: harbor`},
+		},
 		"equal logins are no conflict": {
 			conn(byLabel),
 			[]*connector.Object{dockerConfig("a", login("r.io", "p")), dockerConfig("b", login("r.io", "p"))},
@@ -253,6 +259,12 @@ func TestRefusals(t *testing.T) {
 		},
 		"Opaque without label": {
 			conn(`{"name":"a"}`, "r.io"), one(object("a", "Opaque", userAndPassword)), issuers.Terminal, "SecretNotLabelled",
+			`Secret "a" is Opaque and not offered to this Connector: its owner must label it regcred.dev/connector: harbor`,
+		},
+		"several Opaque without label": {
+			conn(`{"selector":{"matchLabels":{"pull":"yes"}}}`, "r.io"),
+			[]*connector.Object{object("a", "Opaque", userAndPassword), object("b", "Opaque", userAndPassword)},
+			issuers.Terminal, "SecretNotLabelled",
 			`Secret "a" is Opaque and not offered to this Connector: its owner must label it regcred.dev/connector: harbor`,
 		},
 		"no host": {
