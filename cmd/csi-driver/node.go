@@ -77,7 +77,9 @@ func runNode(ctx context.Context, o nodeOptions, policy issuers.Policy, stdout i
 	}
 	clean := false
 	defer func() { err = errors.Join(err, store.Close(clean)) }()
-	disk, err := tmpfs.New(tmpfs.Options{KubeletDir: o.kubeletDir})
+	disk, err := tmpfs.New(tmpfs.Options{
+		KubeletDir: o.kubeletDir, Reserved: []string{o.stateDir, o.runtimeDir, driver.SocketPath(o.endpoint)},
+	})
 	if err != nil {
 		return err
 	}

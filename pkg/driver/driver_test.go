@@ -148,7 +148,7 @@ func dial(t *testing.T, socket string) *grpc.ClientConn {
 }
 
 func (f *fixture) node(t *testing.T) csi.NodeClient {
-	return csi.NewNodeClient(dial(t, socketPath(f.options.Endpoint)))
+	return csi.NewNodeClient(dial(t, SocketPath(f.options.Endpoint)))
 }
 
 // publishRequest is what the kubelet sends for a good pod.

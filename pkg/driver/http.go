@@ -95,7 +95,7 @@ func (s *Server) alive(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	dial := func(ctx context.Context, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socketPath(s.options.Endpoint))
+		return (&net.Dialer{}).DialContext(ctx, "unix", SocketPath(s.options.Endpoint))
 	}
 	conn, err := grpc.NewClient("passthrough:///"+Name, grpc.WithContextDialer(dial), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

@@ -56,7 +56,7 @@ func TestHealth(t *testing.T) {
 	broken.Store(true)
 	want("/readyz", http.StatusServiceUnavailable, "the manifests; cannot be read\n")
 	want("/healthz", http.StatusOK, "ok\n")
-	if err := os.Remove(socketPath(opts.Endpoint)); err != nil {
+	if err := os.Remove(SocketPath(opts.Endpoint)); err != nil {
 		t.Fatal(err)
 	}
 	recorder := httptest.NewRecorder()

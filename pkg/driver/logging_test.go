@@ -85,7 +85,7 @@ func TestWhatIsLogged(t *testing.T) {
 	t.Parallel()
 	opts, volumes := options(t)
 	f := start(t, opts, volumes)
-	conn := dial(t, socketPath(opts.Endpoint))
+	conn := dial(t, SocketPath(opts.Endpoint))
 	wrong := publishRequest(opts.KubeletDir)
 	wrong.VolumeContext["connectors"] = ""
 	if _, err := csi.NewIdentityClient(conn).Probe(t.Context(), &csi.ProbeRequest{}); err != nil {
@@ -107,7 +107,7 @@ func TestWhatIsLogged(t *testing.T) {
 		}
 	}
 	want := []string{
-		`"Serving CSI" socket="` + socketPath(opts.Endpoint) + `"`,
+		`"Serving CSI" socket="` + SocketPath(opts.Endpoint) + `"`,
 		`"gRPC call failed" err="connectors: is empty: give it a value or leave it out" volumeID="csi-1" pod="ci/job-1" method="/csi.v1.Node/NodePublishVolume" code="InvalidArgument"`,
 	}
 	if strings.Join(lines, "\n") != strings.Join(want, "\n") {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,7 +84,7 @@ func (o *Options) check() error {
 		}
 	}
 	clean := func(path string) bool { return filepath.IsAbs(path) && filepath.Clean(path) == path }
-	socket := socketPath(o.Endpoint)
+	socket := SocketPath(o.Endpoint)
 	require(o.Volumes != nil, "Options.Volumes is missing")
 	require(o.Gatherer != nil, "Options.Gatherer is missing")
 	require(clean(socket), "--endpoint %q: write unix:// and an absolute, clean path", o.Endpoint)
@@ -91,9 +93,22 @@ func (o *Options) check() error {
 	require(o.NodeID != "" && len(o.NodeID) <= maxNodeID, "--node-id %q: write 1 to %d bytes, normally the node's name", o.NodeID, maxNodeID)
 	require(o.RegistrationDir == "" || clean(o.RegistrationDir), "--registration-dir %q: write an absolute, clean path, or nothing", o.RegistrationDir)
 	require(len(o.registrationSocket()) <= maxSocketPath, "--registration-dir %q: the path of a socket has at most %d bytes, %s included", o.RegistrationDir, maxSocketPath, registrationSocketName)
+	require(validAddress(o.HTTPAddress), "--http-address %q: write host:port, :port, or nothing", o.HTTPAddress)
 	require(o.KubeletRegistrationPath == "" || clean(o.KubeletRegistrationPath), "--kubelet-registration-path %q: write an absolute, clean path, or nothing", o.KubeletRegistrationPath)
 	require(o.TokenSource == TokensInSecrets || o.TokenSource == TokensInVolumeContext, "--token-source %q: write %s or %s", o.TokenSource, TokensInSecrets, TokensInVolumeContext)
 	return errors.Join(mistakes...)
+}
+
+func validAddress(address string) bool {
+	if address == "" {
+		return true
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 // announced is the endpoint that the kubelet is told to dial.
@@ -101,7 +116,7 @@ func (o *Options) announced() string {
 	if o.KubeletRegistrationPath != "" {
 		return o.KubeletRegistrationPath
 	}
-	return socketPath(o.Endpoint)
+	return SocketPath(o.Endpoint)
 }
 
 func (o *Options) registrationSocket() string {
@@ -111,7 +126,7 @@ func (o *Options) registrationSocket() string {
 	return filepath.Join(o.RegistrationDir, registrationSocketName)
 }
 
-// socketPath takes the scheme off an endpoint.
-func socketPath(endpoint string) string {
+// SocketPath takes the scheme off an endpoint.
+func SocketPath(endpoint string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(endpoint, "unix:"), "//")
 }

@@ -20,7 +20,7 @@ func TestOtherUsersAreRefused(t *testing.T) {
 	}
 	opts, volumes := options(t)
 	f := start(t, opts, volumes)
-	socket := socketPath(opts.Endpoint)
+	socket := SocketPath(opts.Endpoint)
 	for _, path := range []string{socket, filepath.Dir(socket), opts.KubeletDir, filepath.Dir(opts.KubeletDir)} { // all made by this test
 		if err := os.Chmod(path, 0o777); err != nil {
 			t.Fatal(err)

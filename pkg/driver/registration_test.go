@@ -27,7 +27,7 @@ func TestRegistration(t *testing.T) {
 			kubelet := registerapi.NewRegistrationClient(dial(t, found[0]))
 			endpoint := test.announced
 			if endpoint == "" {
-				endpoint = socketPath(opts.Endpoint)
+				endpoint = SocketPath(opts.Endpoint)
 			}
 			info, err := kubelet.GetInfo(t.Context(), &registerapi.InfoRequest{})
 			check(t, err, &registerapi.PluginInfo{

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"golang.org/x/sys/unix"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
@@ -126,6 +127,7 @@ func (r rules) place(id, target string) error {
 		{id == "", "volume_id", "is empty"},
 		{len(id) > maxVolumeID, "volume_id", "is longer than " + strconv.Itoa(maxVolumeID) + " bytes"},
 		{target == "", "target_path", "is empty"},
+		{len(target) > unix.PathMax || strings.ContainsRune(target, 0), "target_path", "is no path: it is too long or holds a zero byte"},
 		{target != "" && !clean, "target_path", "is not an absolute, clean path"},
 		{clean && !below, "target_path", "is outside of --kubelet-dir " + r.kubeletDir},
 	})
@@ -160,6 +162,7 @@ func publishMistakes(req *csi.NodePublishVolumeRequest) error {
 		{told && ephemeral != "true", ctxEphemeral, "is not \"true\": use an inline csi volume, not a PersistentVolume"},
 		{volumeContext[ctxPodName] == "", ctxPodName, podInfo},
 		{volumeContext[ctxPodNamespace] == "", ctxPodNamespace, podInfo},
+		{volumeContext[ctxPodNamespace] != "" && !connector.IsName(volumeContext[ctxPodNamespace]), ctxPodNamespace, "is not the name of a namespace"},
 		{volumeContext[ctxPodUID] == "", ctxPodUID, podInfo},
 		{volumeContext[ctxServiceAccount] == "", ctxServiceAccount, podInfo},
 	})

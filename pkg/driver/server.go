@@ -117,7 +117,7 @@ func (s *Server) openCSI(ctx context.Context) (service, error) {
 	server := newServer(logCalls(klog.FromContext(ctx)))
 	csi.RegisterIdentityServer(server, s.identity)
 	csi.RegisterNodeServer(server, s.node)
-	return openGRPC(ctx, "CSI", socketPath(s.options.Endpoint), server)
+	return openGRPC(ctx, "CSI", SocketPath(s.options.Endpoint), server)
 }
 
 func (s *Server) openRegistration(ctx context.Context) (service, error) {

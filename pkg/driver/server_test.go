@@ -62,7 +62,7 @@ func TestIdentityAndNodeInfo(t *testing.T) {
 	t.Parallel()
 	opts, volumes := options(t)
 	start(t, opts, volumes)
-	conn := dial(t, socketPath(opts.Endpoint))
+	conn := dial(t, SocketPath(opts.Endpoint))
 	identityClient, nodeClient := csi.NewIdentityClient(conn), csi.NewNodeClient(conn)
 
 	info, err := identityClient.GetPluginInfo(t.Context(), &csi.GetPluginInfoRequest{})
@@ -215,7 +215,7 @@ func TestStopWaitsForACall(t *testing.T) {
 		t.Errorf("the call that was running: %v", err)
 	}
 	f.ended(t)
-	for _, socket := range []string{socketPath(opts.Endpoint), opts.registrationSocket()} {
+	for _, socket := range []string{SocketPath(opts.Endpoint), opts.registrationSocket()} {
 		if _, err := os.Lstat(socket); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s is left: %v", socket, err)
 		}
@@ -269,7 +269,7 @@ func TestSocketIsPrivate(t *testing.T) {
 	t.Parallel()
 	opts, volumes := options(t)
 	start(t, opts, volumes)
-	info, err := os.Stat(socketPath(opts.Endpoint))
+	info, err := os.Stat(SocketPath(opts.Endpoint))
 	if err != nil || info.Mode() != fs.ModeSocket|0o600 {
 		t.Errorf("got %v, %v; want a socket of mode 0600", info.Mode(), err)
 	}
@@ -345,7 +345,7 @@ func TestRunFailsWithoutLeavingASocket(t *testing.T) {
 	if err := server.Run(t.Context()); !errors.Is(err, connector.ErrPrecondition) {
 		t.Errorf("Run: %v", err)
 	}
-	if _, err := os.Lstat(socketPath(opts.Endpoint)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(SocketPath(opts.Endpoint)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the CSI socket is left: %v", err)
 	}
 }

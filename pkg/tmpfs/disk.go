@@ -18,12 +18,16 @@ type Options struct {
 	// KubeletDir is the kubelet's directory, below which every target lies. It
 	// may be, or lie behind, a symlink; no part of a path below it may.
 	KubeletDir string
+	// Reserved are directories of the driver's own: no target lies in, at or
+	// above one.
+	Reserved []string
 }
 
 // Disk implements volume.Disk on Linux 5.12 and newer. It keeps one descriptor
 // and no state about volumes: the kernel is asked each time.
 type Disk struct {
 	kubeletDir string
+	reserved   []string
 	root       int // O_PATH descriptor of kubeletDir
 	noswap     bool
 	warning    string
@@ -44,6 +48,9 @@ func New(o Options) (*Disk, error) {
 		return nil, err
 	}
 	d := &Disk{kubeletDir: filepath.Clean(o.KubeletDir)}
+	for _, dir := range o.Reserved {
+		d.reserved = append(d.reserved, filepath.Clean(dir))
+	}
 	var err error
 	if d.noswap, err = acceptsNoswap(); err != nil {
 		return nil, err

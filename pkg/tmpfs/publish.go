@@ -64,7 +64,7 @@ func (d *Disk) Publish(place volume.Place, files render.Files) error {
 	}
 	err = d.attach(mount, parent, name, place)
 	if errors.Is(err, errThere) {
-		_, err = d.Update(place, files, false)
+		_, err = d.Update(place, files, true) // nobody else sweeps what was there
 	}
 	return err
 }

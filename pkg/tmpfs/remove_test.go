@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -181,4 +182,42 @@ func TestRemoveOrphanNeedsNoID(t *testing.T) {
 		}
 		assertGone(t, place)
 	}
+}
+
+func TestTheDriversOwnDirectoriesAreNoTargets(t *testing.T) {
+	d := newDisk(t)
+	own := d.kubeletDir + "/plugins/csi.regcred.dev/state"
+	d.reserved = []string{own}
+	mustDo(t, os.MkdirAll(own+"/intents", 0o700))
+	for _, target := range []string{own, own + "/intents", d.kubeletDir + "/plugins"} {
+		place := volume.Place{ID: "a", Target: target, FileMode: 0o444}
+		if err := d.Publish(place, sample("1")); !errors.Is(err, connector.ErrInvalid) {
+			t.Errorf("publish at %s: %v", target, err)
+		}
+		if _, err := d.Remove(place); !errors.Is(err, connector.ErrInvalid) {
+			t.Errorf("remove at %s: %v", target, err)
+		}
+	}
+	if _, err := os.Stat(own + "/intents"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPublishOverALiveVolumeLeavesNothingOfTheOldContent(t *testing.T) {
+	d := newDisk(t)
+	place := placeOf(t, d, "a")
+	publish(t, d, place, sample("1"))
+	publish(t, d, place, sample("2"))
+	names, err := os.ReadDir(place.Target)
+	mustDo(t, err)
+	generations := 0
+	for _, entry := range names {
+		if strings.HasPrefix(entry.Name(), generationPrefix) {
+			generations++
+		}
+	}
+	if generations != 1 {
+		t.Errorf("%d generations", generations)
+	}
+	remove(t, d, place)
 }

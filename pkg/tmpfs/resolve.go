@@ -40,7 +40,17 @@ func (d *Disk) below(target string) (string, error) {
 	if !ok || rel == "" {
 		return "", fmt.Errorf("%w: target %q is not below the kubelet directory %s (--kubelet-dir)", connector.ErrInvalid, target, d.kubeletDir)
 	}
+	for _, dir := range d.reserved {
+		if within(filepath.Clean(target), dir) || within(dir, filepath.Clean(target)) {
+			return "", fmt.Errorf("%w: target %q overlaps %s, which is the driver's own", connector.ErrInvalid, target, dir)
+		}
+	}
 	return rel, nil
+}
+
+// within reports whether path is dir or lies below it.
+func within(path, dir string) bool {
+	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // openTarget opens what is at the target, on top of all mounts there. The
