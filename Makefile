@@ -36,6 +36,10 @@ demo: setup ## Show one volume's whole life against a real registry (root; else 
 test: needs setup build lint verify unit modules ## Everything that must hold before a change goes in
 	@echo "make test: all good"
 
+.PHONY: test-all
+test-all: test race fuzz ## make test, the race detector and every fuzz target
+	@echo "make test-all: all good"
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## Lint all modules (the first time it builds the linter: minutes)
 	$< run ./...
