@@ -220,13 +220,13 @@ func TestParse(t *testing.T) {
 
 func TestParseSyntax(t *testing.T) {
 	tests := map[string]string{
-		"a: [1":           "invalid: document 1 is not YAML: line 1: did not find expected ',' or ']'",
-		"a: 1\n---\nb: {": "invalid: document 2 is not YAML: line 3: did not find expected node content",
-		"a: *cAnArY":      "invalid: document 1 is not YAML: a value that begins with * must be put in quotes, or it names an anchor",
-		"a: 'cAnArY":      "invalid: document 1 is not YAML: found unexpected end of stream",
-		"a: cAnArY: b":    "invalid: document 1 is not YAML: mapping values are not allowed in this context",
-		"a: \"\\cAnArY\"": "invalid: document 1 is not YAML: found unknown escape character",
-		"a: \xff":         "invalid: document 1 is not YAML: invalid leading UTF-8 octet",
+		"a: [1":           "document 1 is not YAML: line 1: did not find expected ',' or ']'",
+		"a: 1\n---\nb: {": "document 2 is not YAML: line 3: did not find expected node content",
+		"a: *cAnArY":      "document 1 is not YAML: a value that begins with * must be put in quotes, or it names an anchor",
+		"a: 'cAnArY":      "document 1 is not YAML: found unexpected end of stream",
+		"a: cAnArY: b":    "document 1 is not YAML: mapping values are not allowed in this context",
+		"a: \"\\cAnArY\"": "document 1 is not YAML: found unknown escape character",
+		"a: \xff":         "document 1 is not YAML: invalid leading UTF-8 octet",
 	}
 	for text, want := range tests {
 		_, err := manifest.Parse([]byte(text))

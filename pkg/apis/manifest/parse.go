@@ -3,7 +3,6 @@ package manifest
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -26,7 +25,7 @@ func Parse(data []byte) ([]*Object, error) {
 			return objects, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: document %d is not YAML: %s", connector.ErrInvalid, document, syntaxProblem(err))
+			return nil, connector.Errorf(connector.ErrInvalid, "document %d is not YAML: %s", document, syntaxProblem(err))
 		}
 		if content := root.Content[0]; content.ShortTag() != "!!null" {
 			objects = append(objects, open(newObject(document, content, typeMeta{}))...)

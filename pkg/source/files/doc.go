@@ -5,7 +5,7 @@
 // one down. It knows nothing of volumes and credentials.
 //
 // The files *.yaml, *.yml and *.json of the directory and of its
-// sub-directories (one level) are read; what begins with a dot is not, so
-// that a mounted ConfigMap or Secret of Kubernetes, whose ..data link is
+// sub-directories (one level) are read; deeper directories are reported. What
+// begins with a dot is not looked at, so that a mounted ConfigMap or Secret of Kubernetes, whose ..data link is
 // switched, counts once. Files may be links.
 package files

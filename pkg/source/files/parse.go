@@ -1,7 +1,6 @@
 package files
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -35,7 +34,7 @@ type nothing struct{}
 // parse reads the objects of one file.
 func parse(name string, data []byte, opts v1alpha1.Options) file {
 	if len(data) == 0 {
-		return unreadable(name, fmt.Errorf("%w: the file is empty: delete it to remove its objects", connector.ErrInvalid))
+		return unreadable(name, connector.Errorf(connector.ErrInvalid, "the file is empty: delete it to remove its objects"))
 	}
 	objects, err := manifest.Parse(data)
 	if err != nil {
@@ -74,9 +73,19 @@ func (f *file) add(name string, o *manifest.Object, opts v1alpha1.Options) {
 		return
 	}
 	if len(mistakes) > 0 {
-		it.value, it.err = nil, fmt.Errorf("%w: %s has mistakes: %s", connector.ErrPrecondition, i, strings.Join(texts, "; "))
+		it.value, it.err = nil, wrong(i, texts)
 	}
 	f.items = append(f.items, it)
+}
+
+// wrong tells what is wrong with an object. Who asks for a Connector says
+// which one; an object that it refers to is named here.
+func wrong(i id, mistakes []string) error {
+	text := strings.Join(mistakes, "; ")
+	if i.kind != v1alpha1.KindConnector && i.kind != v1alpha1.KindClusterConnector {
+		text = i.String() + " has mistakes: " + text
+	}
+	return connector.Errorf(connector.ErrPrecondition, "%s", text)
 }
 
 // word is what may be quoted from an object whose kind is not known.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
 // Problem is one mistake in a file. It never quotes a secret.
@@ -35,7 +33,7 @@ func (p Problem) String() string {
 	if p.Object != "" {
 		b.WriteString(": " + p.Object)
 	}
-	b.WriteString(": " + strings.TrimPrefix(p.Err.Error(), connector.ErrInvalid.Error()+": "))
+	b.WriteString(": " + p.Err.Error())
 	return b.String()
 }
 

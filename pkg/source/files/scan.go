@@ -35,7 +35,12 @@ func list(dir string, enter func(dir string) error) (listing, error) {
 		return listing{}, err
 	}
 	for _, sub := range subs {
-		if _, err := l.add(dir, sub, enter); err != nil {
+		deeper, err := l.add(dir, sub, enter)
+		for _, name := range deeper {
+			l.problems = append(l.problems, Problem{File: name, Err: connector.Errorf(connector.ErrInvalid,
+				"manifests are read from the directory and one level below, not from here: move them up")})
+		}
+		if err != nil {
 			l.failed = append(l.failed, sub)
 			l.problems = append(l.problems, Problem{File: sub, Err: fmt.Errorf("listing the directory: %w", plain(err))})
 		}
@@ -89,7 +94,7 @@ func read(path string) ([]byte, fs.FileMode, error) {
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, 0, errGone
 		}
-		return nil, 0, fmt.Errorf("%w: the link leads nowhere", connector.ErrInvalid)
+		return nil, 0, connector.Errorf(connector.ErrInvalid, "the link leads nowhere")
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("opening the file: %w", plain(err))
@@ -100,14 +105,14 @@ func read(path string) ([]byte, fs.FileMode, error) {
 		return nil, 0, fmt.Errorf("opening the file: %w", plain(err))
 	}
 	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%w: it is no regular file", connector.ErrInvalid)
+		return nil, 0, connector.Errorf(connector.ErrInvalid, "it is no regular file")
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading the file: %w", plain(err))
 	}
 	if len(data) > maxFileSize {
-		return nil, 0, fmt.Errorf("%w: the file is larger than %d MiB: split it", connector.ErrInvalid, maxFileSize>>20)
+		return nil, 0, connector.Errorf(connector.ErrInvalid, "the file is larger than %d MiB: split it", maxFileSize>>20)
 	}
 	return data, info.Mode(), nil
 }

@@ -1,7 +1,6 @@
 package files
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -28,7 +27,7 @@ func merge(names []string, files map[string]file, last *snapshot) *snapshot {
 			if first, twice := from[it.id]; twice {
 				s.problems = append(s.problems, Problem{
 					File: name, Document: it.document, Line: it.line, Object: it.id.String(),
-					Err: fmt.Errorf("%w: the object is also in %s, which counts: keep one", connector.ErrInvalid, first),
+					Err: connector.Errorf(connector.ErrInvalid, "the object is also in %s, which counts: keep one", first),
 				})
 				continue
 			}
@@ -52,8 +51,12 @@ func (f file) after(previous file) file {
 	if f.complete {
 		return f
 	}
+	there := make(map[id]bool, len(f.items))
+	for _, it := range f.items {
+		there[it.id] = true
+	}
 	for _, it := range previous.items {
-		if !slices.ContainsFunc(f.items, func(o item) bool { return o.id == it.id }) {
+		if !there[it.id] {
 			f.items = append(f.items, it)
 		}
 	}

@@ -3,7 +3,6 @@ package files
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -47,7 +46,7 @@ type Source struct {
 // New makes a Source. It reads nothing yet: call Load, then Run.
 func New(opts Options) (*Source, error) {
 	if opts.Dir == "" {
-		return nil, fmt.Errorf("%w: the directory of manifests has no name", connector.ErrInvalid)
+		return nil, connector.Errorf(connector.ErrInvalid, "the directory of manifests has no name")
 	}
 	if len(opts.Issuers) == 0 {
 		return nil, errors.New("a source of manifests needs the list of issuers")
@@ -116,7 +115,7 @@ func (s *Source) Object(_ context.Context, kind connector.ObjectKind, namespace,
 // connector.ErrInvalid.
 func (s *Source) Select(_ context.Context, kind connector.ObjectKind, namespace string, selector connector.Selector) ([]*connector.Object, error) {
 	if selector.Empty() {
-		return nil, fmt.Errorf("%w: an empty selector would choose every %s", connector.ErrInvalid, kind)
+		return nil, connector.Errorf(connector.ErrInvalid, "an empty selector would choose every %s", kind)
 	}
 	var chosen []*connector.Object
 	for i, value := range s.current.Load().values {
@@ -136,5 +135,5 @@ func lookUp[T any](s *snapshot, i id) (T, error) {
 	if err, ok := s.broken[i]; ok {
 		return none, err
 	}
-	return none, fmt.Errorf("%w: %s has no manifest", connector.ErrNotFound, i)
+	return none, connector.Errorf(connector.ErrNotFound, "%s has no manifest", i)
 }

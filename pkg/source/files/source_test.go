@@ -174,7 +174,7 @@ imagePullSecrets: [{name: x}]
 	tr.load([]string{
 		"Connector /hub", "ConfigMap ci/ca", "Connector ci/a", "Namespace /ci",
 		"Secret cd/c", "Secret ci/a", "Secret ci/b", "Secret ci/login",
-	}, nil)
+	}, []string{"sub/deeper: manifests are read from the directory and one level below, not from here: move them up"})
 
 	hub, err := tr.source.Connector(connector.Ref{Name: "hub"})
 	if err != nil || hub.ObjectNamespace != "regcred-system" || hub.Issuer.Kind != "secret" {
@@ -227,11 +227,11 @@ func TestNotFound(t *testing.T) {
 	tr := newTree(t)
 	tr.load(nil, nil)
 	_, err := tr.source.Connector(connector.Ref{Namespace: "ci", Name: "a"})
-	if !errors.Is(err, connector.ErrNotFound) || err.Error() != "not found: Connector ci/a has no manifest" {
+	if !errors.Is(err, connector.ErrNotFound) || err.Error() != "Connector ci/a has no manifest" {
 		t.Error(err)
 	}
 	_, err = tr.source.Object(t.Context(), connector.KindConfigMap, "ci", "a")
-	if !errors.Is(err, connector.ErrNotFound) || err.Error() != "not found: ConfigMap ci/a has no manifest" {
+	if !errors.Is(err, connector.ErrNotFound) || err.Error() != "ConfigMap ci/a has no manifest" {
 		t.Error(err)
 	}
 }
@@ -269,7 +269,7 @@ func TestChangesAreExact(t *testing.T) {
 
 	tr.remove("moved.yaml")
 	tr.load([]string{"Connector ci/a"}, nil)
-	if host := tr.host("a"); host != "not found: Connector ci/a has no manifest" {
+	if host := tr.host("a"); host != "Connector ci/a has no manifest" {
 		t.Errorf("removed, but there: %s", host)
 	}
 }
@@ -316,7 +316,7 @@ func TestNeverValid(t *testing.T) {
 		`a.yaml:6: Connector ci/a: spec.issuer.secret.nmae: unknown field; did you mean name?`,
 	})
 	_, err := tr.source.Connector(connector.Ref{Namespace: "ci", Name: "a"})
-	want := `failed precondition: Connector ci/a has mistakes: spec.address: registry host "no host": write host or host:port, without scheme, path or user; spec.issuer.secret.nmae: unknown field; did you mean name?`
+	want := `spec.address: registry host "no host": write host or host:port, without scheme, path or user; spec.issuer.secret.nmae: unknown field; did you mean name?`
 	if !errors.Is(err, connector.ErrPrecondition) || errors.Is(err, connector.ErrInvalid) || err.Error() != want {
 		t.Error(cmp.Diff(want, err.Error()))
 	}
@@ -370,6 +370,7 @@ func TestStrangeFiles(t *testing.T) {
 	tr.load(nil, []string{
 		"big.yaml: the file is larger than 4 MiB: split it",
 		"link.yaml: the link leads nowhere",
+		"loop/loop: manifests are read from the directory and one level below, not from here: move them up",
 		`other.yaml:2: kind: Deployment is not read here; known are Connector, ClusterConnector, Secret, ConfigMap, Namespace, ServiceAccount and lists of them`,
 		`other.yaml:5 (document 2): Secret: apiVersion: write v1 for a Secret`,
 		`other.yaml:7 (document 3): apiVersion: the document is text: write an object with apiVersion, kind and metadata`,

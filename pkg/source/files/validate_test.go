@@ -16,6 +16,7 @@ func TestValidate(t *testing.T) {
 	tr := newTree(t)
 	tr.write("a.yaml", conn("a", "a.example.com"))
 	tr.write("sub/b.yaml", conn("a", "b.example.com"), conn("c", "no host"))
+	tr.write("sub/deeper/d.yaml", conn("d", "d.example.com"))
 	tr.write("notes.txt", conn("d", "no host"))
 	opts := v1alpha1.Options{Issuers: builtin.Definitions()}
 	tests := map[string]struct {
@@ -25,6 +26,7 @@ func TestValidate(t *testing.T) {
 		"directory": {[]string{"."}, []string{
 			"sub/b.yaml:1: Connector ci/a: the object is also in DIR/a.yaml, which counts: keep one",
 			`sub/b.yaml:12 (document 2): Connector ci/c: spec.address: registry host "no host": write host or host:port, without scheme, path or user`,
+			"sub/deeper: manifests are read from the directory and one level below, not from here: move them up",
 		}},
 		"file of any name, and none": {[]string{"notes.txt", "missing.yaml"}, []string{
 			"missing.yaml: no such file or directory",
