@@ -2,7 +2,6 @@ package connector
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -27,7 +26,7 @@ func ParseKey(s string) (Key, error) {
 	rest := s
 	if scheme, after, ok := strings.Cut(s, "://"); ok {
 		if scheme = strings.ToLower(scheme); scheme != "https" && scheme != "http" {
-			return Key{}, fmt.Errorf("%w: registry %q: the scheme must be http or https", ErrInvalid, s)
+			return Key{}, Errorf(ErrInvalid, "registry %q: the scheme must be http or https", s)
 		}
 		rest = after
 	}
@@ -41,7 +40,7 @@ func ParseKey(s string) (Key, error) {
 		return Key{}, err
 	}
 	if strings.ContainsAny(path, " \t\r\n?#\\\"'@") || slices.Contains(strings.Split(path, "/"), "") && path != "" {
-		return Key{}, fmt.Errorf("%w: registry %q: %q is not a repository path", ErrInvalid, s, path)
+		return Key{}, Errorf(ErrInvalid, "registry %q: %q is not a repository path", s, path)
 	}
 	return Key{Host: host, Path: path}, nil
 }
@@ -52,7 +51,7 @@ func CanonicalHost(hostport string) (string, error) {
 	lower := strings.ToLower(hostport)
 	name, port := SplitPort(lower)
 	if !isHostName(name) || strings.HasSuffix(lower, ":") || !isPort(port) {
-		return "", fmt.Errorf("%w: registry host %q: write host or host:port, without scheme, path or user", ErrInvalid, hostport)
+		return "", Errorf(ErrInvalid, "registry host %q: write host or host:port, without scheme, path or user", hostport)
 	}
 	if slices.Contains(dockerHubNames, lower) {
 		return DockerHub, nil

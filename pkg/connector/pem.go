@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 )
 
 // Certificates parses PEM text and encodes its CERTIFICATE blocks afresh:
@@ -21,14 +20,14 @@ func Certificates(text []byte) ([]byte, error) {
 			continue
 		}
 		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return nil, fmt.Errorf("%w: a CERTIFICATE block does not hold a certificate: %w", ErrInvalid, err)
+			return nil, Errorf(ErrInvalid, "a CERTIFICATE block does not hold a certificate: %w", err)
 		}
 		if err := pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: block.Bytes}); err != nil {
 			return nil, err
 		}
 	}
 	if out.Len() == 0 {
-		return nil, fmt.Errorf("%w: there is no PEM CERTIFICATE block", ErrInvalid)
+		return nil, Errorf(ErrInvalid, "there is no PEM CERTIFICATE block")
 	}
 	return out.Bytes(), nil
 }

@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -48,7 +47,7 @@ func ParseActions(list string) ([]Action, error) {
 	for item := range strings.SplitSeq(list, ",") {
 		action := Action(strings.TrimSpace(item))
 		if action != Pull && action != Push {
-			return nil, fmt.Errorf("%w: action %q: write pull or pull,push", ErrInvalid, action)
+			return nil, Errorf(ErrInvalid, "action %q: write pull or pull,push", action)
 		}
 		if !slices.Contains(actions, action) {
 			actions = append(actions, action)

@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"fmt"
 	"strings"
 )
 
@@ -39,7 +38,7 @@ func ParseRef(written, podNamespace string) (Ref, error) {
 
 func checkedRef(written string, r Ref, namespaced bool) (Ref, error) {
 	if !IsName(r.Name) || (namespaced && !IsName(r.Namespace)) {
-		return Ref{}, fmt.Errorf("%w: connector %q: write name, namespace/name or cluster:name", ErrInvalid, written)
+		return Ref{}, Errorf(ErrInvalid, "connector %q: write name, namespace/name or cluster:name", written)
 	}
 	return r, nil
 }

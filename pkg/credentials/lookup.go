@@ -2,7 +2,6 @@ package credentials
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -40,7 +39,7 @@ func (r *recorder) Object(ctx context.Context, kind connector.ObjectKind, name s
 // Select implements issuers.Objects.
 func (r *recorder) Select(ctx context.Context, kind connector.ObjectKind, selector connector.Selector) ([]*connector.Object, error) {
 	if selector.Empty() {
-		return nil, fmt.Errorf("%w: an empty selector would choose every %s of namespace %s", connector.ErrInvalid, kind, r.namespace)
+		return nil, connector.Errorf(connector.ErrInvalid, "an empty selector would choose every %s of namespace %s", kind, r.namespace)
 	}
 	objects, err := r.objects.Select(ctx, kind, r.namespace, selector)
 	r.remember(lookup{Kind: kind, Selector: &selector, Version: versionOf(objects...)})

@@ -204,7 +204,7 @@ func (m *Manager) restoreShared(key string, document []byte) (*shared, error) {
 	}
 	def, ok := m.definitions[r.Connector.Issuer.Kind]
 	if !ok {
-		return nil, fmt.Errorf("%w: issuer %q is unknown to this version", connector.ErrInvalid, r.Connector.Issuer.Kind)
+		return nil, connector.Errorf(connector.ErrInvalid, "issuer %q is unknown to this version", r.Connector.Issuer.Kind)
 	}
 	issuer, err := def.New(r.Connector.Issuer.Config)
 	if err != nil {

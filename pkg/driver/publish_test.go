@@ -164,10 +164,10 @@ func TestPublishMistakes(t *testing.T) {
 			"volume_id: is empty; readonly: is false: set readOnly: true in the pod's csi volume; " +
 				"connectors: is required: name at least one Connector of the pod's namespace, namespace/name, or cluster:name",
 		},
-		{"tokens that are not JSON", func(r *csi.NodePublishVolumeRequest) { r.Secrets[ctxTokens] = "eyJ" }, "invalid: the ServiceAccount tokens are not a JSON object of audiences"},
+		{"tokens that are not JSON", func(r *csi.NodePublishVolumeRequest) { r.Secrets[ctxTokens] = "eyJ" }, "the ServiceAccount tokens are not a JSON object of audiences"},
 		{"tokens that are no tokens", func(r *csi.NodePublishVolumeRequest) {
 			r.Secrets[ctxTokens] = kubeletTokens(t, map[string]string{"a": "b"})
-		}, `invalid: the token for audience "a" is not a JSON Web Token`},
+		}, `the token for audience "a" is not a JSON Web Token`},
 	}
 	f := start(t, opts, volumes)
 	client := f.node(t)
@@ -222,7 +222,7 @@ func TestTokensOfAnotherPod(t *testing.T) {
 			req := publishRequest(opts.KubeletDir)
 			req.VolumeContext[ctxTokens] = kubeletTokens(t, map[string]string{Name: sign(t, podClaims(Name)), "vault": sign(t, claims)})
 			_, err := client.NodePublishVolume(t.Context(), req)
-			want := status.New(codes.PermissionDenied, `denied: the token for audience "vault" is not for the pod of this volume, ci/job-1: its `+test.want+` differs`)
+			want := status.New(codes.PermissionDenied, `the token for audience "vault" is not for the pod of this volume, ci/job-1: its `+test.want+` differs`)
 			if diff := cmp.Diff(want.String(), status.Convert(err).String()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -238,7 +238,7 @@ func TestRequirePodToken(t *testing.T) {
 	client := f.node(t)
 	unbound := podClaims(Name)
 	delete(unbound["kubernetes.io"].(map[string]any), "pod")
-	refusal := status.New(codes.FailedPrecondition, "failed precondition: the kubelet sent no pod-bound token for audience csi.regcred.dev in secrets: "+
+	refusal := status.New(codes.FailedPrecondition, "the kubelet sent no pod-bound token for audience csi.regcred.dev in secrets: "+
 		"list that audience first in the tokenRequests of the CSIDriver object, and let its serviceAccountTokenInSecrets agree with --token-source")
 	tests := []struct {
 		name    string

@@ -3,7 +3,6 @@ package driver
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -44,7 +43,7 @@ func (r rules) tokens(raw string, subject connector.Subject) (map[string]issuers
 	if raw != "" {
 		// The error of package json quotes its input.
 		if json.Unmarshal([]byte(raw), &sent) != nil {
-			return nil, "", fmt.Errorf("%w: the ServiceAccount tokens are not a JSON object of audiences", connector.ErrInvalid)
+			return nil, "", connector.Errorf(connector.ErrInvalid, "the ServiceAccount tokens are not a JSON object of audiences")
 		}
 	}
 	tokens := make(map[string]issuers.Token, len(sent))
@@ -57,8 +56,7 @@ func (r rules) tokens(raw string, subject connector.Subject) (map[string]issuers
 			return nil, "", err
 		}
 		if claim := said.contradicts(audience, subject, uid); claim != "" {
-			return nil, "", fmt.Errorf("%w: the token for audience %q is not for the pod of this volume, %s/%s: its %s differs",
-				connector.ErrDenied, audience, subject.Namespace, subject.Pod, claim)
+			return nil, "", connector.Errorf(connector.ErrDenied, "the token for audience %q is not for the pod of this volume, %s/%s: its %s differs", audience, subject.Namespace, subject.Pod, claim)
 		}
 		uid = cmp.Or(said.Kubernetes.ServiceAccount.UID, uid)
 		bound = bound || audience == Name && said.podBound()
@@ -68,8 +66,7 @@ func (r rules) tokens(raw string, subject connector.Subject) (map[string]issuers
 		}
 	}
 	if r.requirePodToken && !bound {
-		return nil, "", fmt.Errorf("%w: the kubelet sent no pod-bound token for audience %s in %s: list that audience first in the tokenRequests of the CSIDriver object, and let its serviceAccountTokenInSecrets agree with --token-source",
-			connector.ErrPrecondition, Name, r.tokenSource)
+		return nil, "", connector.Errorf(connector.ErrPrecondition, "the kubelet sent no pod-bound token for audience %s in %s: list that audience first in the tokenRequests of the CSIDriver object, and let its serviceAccountTokenInSecrets agree with --token-source", Name, r.tokenSource)
 	}
 	return tokens, uid, nil
 }
@@ -81,7 +78,7 @@ func (r rules) tokens(raw string, subject connector.Subject) (map[string]issuers
 func readClaims(audience, token string) (*claims, error) {
 	said := &claims{}
 	if _, _, err := jwt.NewParser().ParseUnverified(token, said); err != nil {
-		return nil, fmt.Errorf("%w: the token for audience %q is not a JSON Web Token", connector.ErrInvalid, audience)
+		return nil, connector.Errorf(connector.ErrInvalid, "the token for audience %q is not a JSON Web Token", audience)
 	}
 	return said, nil
 }

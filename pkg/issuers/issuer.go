@@ -22,7 +22,9 @@ type Issuer interface {
 	//
 	// The answer states IssuedAt and, from the provider's own words,
 	// ExpiresAt; it leaves ID to the core. Errors are *Error (see the
-	// constructors) or wrap one; anything else counts as retryable. A text
+	// constructors) or wrap one; anything else counts as retryable. Terminal,
+	// Denied and NeedsNewIdentity say that nothing was made at the provider, or
+	// that it is deleted again; after any other the core revokes by Name. A text
 	// never holds a secret, nor more of an answer than Documented allows.
 	Issue(ctx context.Context, req Request) (*connector.Credential, error)
 }

@@ -1,7 +1,6 @@
 package render
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -73,15 +72,13 @@ func lookup(name string) (configuration, bool) {
 // chosen looks up the names that a volume asks for, each once.
 func chosen(names []string) ([]configuration, error) {
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%w: configuration.names names no configuration: write one or more of %s",
-			connector.ErrInvalid, strings.Join(Names(), ", "))
+		return nil, connector.Errorf(connector.ErrInvalid, "configuration.names names no configuration: write one or more of %s", strings.Join(Names(), ", "))
 	}
 	var all []configuration
 	for _, name := range names {
 		c, ok := lookup(name)
 		if !ok {
-			return nil, fmt.Errorf("%w: configuration %q is not known: write one or more of %s",
-				connector.ErrInvalid, name, strings.Join(Names(), ", "))
+			return nil, connector.Errorf(connector.ErrInvalid, "configuration %q is not known: write one or more of %s", name, strings.Join(Names(), ", "))
 		}
 		if !slices.ContainsFunc(all, func(o configuration) bool { return o.name == c.name }) {
 			all = append(all, c)

@@ -54,8 +54,7 @@ func authsOf(configuration string, p *plan) (dockerAuths, []Omission, error) {
 	for i := range p.Sources {
 		s := &p.Sources[i]
 		if e, ok := s.undeclared(); ok {
-			return dockerAuths{}, nil, fmt.Errorf("%w: configuration %s: connector %s: the entry for %s matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries",
-				connector.ErrPrecondition, configuration, s.Connector, e.Key)
+			return dockerAuths{}, nil, connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: the entry for %s matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries", configuration, s.Connector, e.Key)
 		}
 	}
 	var auths dockerAuths
@@ -63,8 +62,7 @@ func authsOf(configuration string, p *plan) (dockerAuths, []Omission, error) {
 	for _, h := range p.hosts {
 		e, path, err := h.whole()
 		if err != nil {
-			return dockerAuths{}, nil, fmt.Errorf("%w: configuration %s: connector %s: registry %s: %w",
-				connector.ErrPrecondition, configuration, h.owner.Connector, h.name, err)
+			return dockerAuths{}, nil, connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: registry %s: %w", configuration, h.owner.Connector, h.name, err)
 		}
 		if formOf(e) == "" || e.Anonymous {
 			continue

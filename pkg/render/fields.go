@@ -67,7 +67,7 @@ func folderName(s Source) string {
 func fieldsOf(s Source) ([]File, []Omission, error) {
 	const name = "fields"
 	refuse := func(format string, args ...any) error {
-		return fmt.Errorf("%w: configuration %s: connector %s: %s", connector.ErrPrecondition, name, s.Connector, fmt.Sprintf(format, args...))
+		return connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: %s", name, s.Connector, fmt.Sprintf(format, args...))
 	}
 	var entries []connector.Entry
 	if s.Credential != nil {

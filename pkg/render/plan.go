@@ -3,7 +3,6 @@ package render
 import (
 	"bytes"
 	"cmp"
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -37,8 +36,7 @@ type host struct {
 
 func newPlan(in Input) (*plan, error) {
 	if in.MountPath != "" && (!path.IsAbs(in.MountPath) || path.Clean(in.MountPath) != in.MountPath || hasControl(in.MountPath)) {
-		return nil, fmt.Errorf("%w: mount.path %q: write the absolute path at which the container mounts the volume, such as /etc/buildkit",
-			connector.ErrInvalid, in.MountPath)
+		return nil, connector.Errorf(connector.ErrInvalid, "mount.path %q: write the absolute path at which the container mounts the volume, such as /etc/buildkit", in.MountPath)
 	}
 	for i := range in.Sources {
 		if err := in.Sources[i].check(); err != nil {
@@ -69,8 +67,7 @@ func newPlan(in Input) (*plan, error) {
 		r := owner.registry(name)
 		h := host{name: name, owner: owner.Source, entries: owner.entries(name), registry: r, authorities: certificates(r.CA)}
 		if len(r.CA) > 0 && len(h.authorities) == 0 {
-			return nil, fmt.Errorf("%w: connector %s: registries: host %s: the CA holds no PEM CERTIFICATE block",
-				connector.ErrPrecondition, owner.Connector, name)
+			return nil, connector.Errorf(connector.ErrPrecondition, "connector %s: registries: host %s: the CA holds no PEM CERTIFICATE block", owner.Connector, name)
 		}
 		p.hosts = append(p.hosts, h)
 	}
@@ -98,24 +95,21 @@ func (p *plan) host(name string) (host, bool) {
 func (s *Source) check() error {
 	for _, r := range s.Registries {
 		if !exactHost(r.Host) {
-			return fmt.Errorf("%w: connector %s: registries: host %q: write host or host:port in lower case, without a glob",
-				connector.ErrInvalid, s.Connector, r.Host)
+			return connector.Errorf(connector.ErrInvalid, "connector %s: registries: host %q: write host or host:port in lower case, without a glob", s.Connector, r.Host)
 		}
 	}
 	if i := slices.IndexFunc(s.Claims, func(name string) bool { return !exactHost(name) }); i >= 0 {
-		return fmt.Errorf("%w: connector %s: claimed host %q is not canonical", connector.ErrInvalid, s.Connector, s.Claims[i])
+		return connector.Errorf(connector.ErrInvalid, "connector %s: claimed host %q is not canonical", s.Connector, s.Claims[i])
 	}
 	if s.Credential == nil {
 		return nil
 	}
 	for _, e := range s.Credential.Entries {
 		if canonical, err := connector.CanonicalHost(e.Key.Host); err != nil || canonical != e.Key.Host {
-			return fmt.Errorf("%w: connector %s: issuer %s: entry for %q: the host is not canonical",
-				connector.ErrInvalid, s.Connector, s.Issuer, e.Key)
+			return connector.Errorf(connector.ErrInvalid, "connector %s: issuer %s: entry for %q: the host is not canonical", s.Connector, s.Issuer, e.Key)
 		}
 		if formOf(e) == "" {
-			return fmt.Errorf("%w: connector %s: issuer %s: entry for %s holds no credential that a client can use: give a username with a password, one token, or declare it anonymous",
-				connector.ErrPrecondition, s.Connector, s.Issuer, e.Key)
+			return connector.Errorf(connector.ErrPrecondition, "connector %s: issuer %s: entry for %s holds no credential that a client can use: give a username with a password, one token, or declare it anonymous", s.Connector, s.Issuer, e.Key)
 		}
 	}
 	return nil

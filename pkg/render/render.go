@@ -73,11 +73,10 @@ func (c content) files() (Files, error) {
 	files := make(Files, 0, len(c))
 	for _, f := range c {
 		if err := checkPath(f.Path); err != nil {
-			return nil, fmt.Errorf("%w: %s renders %w", connector.ErrInvalid, f.by, err)
+			return nil, connector.Errorf(connector.ErrInvalid, "%s renders %w", f.by, err)
 		}
 		if other, taken := by[f.Path]; taken {
-			return nil, fmt.Errorf("%w: %s and %s both render %s: leave one of them away, or the file out with \"!%s\"",
-				connector.ErrInvalid, other, f.by, f.Path, f.Path)
+			return nil, connector.Errorf(connector.ErrInvalid, "%s and %s both render %s: leave one of them away, or the file out with \"!%s\"", other, f.by, f.Path, f.Path)
 		}
 		by[f.Path] = f.by
 		files = append(files, f.File)
@@ -85,8 +84,7 @@ func (c content) files() (Files, error) {
 	for _, f := range files {
 		for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
 			if other, isFile := by[dir]; isFile {
-				return nil, fmt.Errorf("%w: %s renders the file %s, and %s needs a directory of that name: mount them as two volumes",
-					connector.ErrInvalid, other, dir, by[f.Path])
+				return nil, connector.Errorf(connector.ErrInvalid, "%s renders the file %s, and %s needs a directory of that name: mount them as two volumes", other, dir, by[f.Path])
 			}
 		}
 	}
@@ -118,13 +116,11 @@ func (c *content) exclude(names []string, wanted []configuration, p *plan) error
 	for _, written := range names {
 		name := strings.TrimSuffix(strings.TrimPrefix(written, "!"), "/")
 		if name == ReportName {
-			return fmt.Errorf("%w: \"!%s\" in configuration.names: every volume carries this file, by which its content is explained: leave the item away",
-				connector.ErrInvalid, name)
+			return connector.Errorf(connector.ErrInvalid, "\"!%s\" in configuration.names: every volume carries this file, by which its content is explained: leave the item away", name)
 		}
 		matches := func(f rendered) bool { return f.Path == name || strings.HasPrefix(f.Path, name+"/") }
 		if !slices.ContainsFunc(all, matches) && !mayRender(wanted, p, name) && !p.emptied() {
-			return fmt.Errorf("%w: \"!%s\" in configuration.names leaves out a file that the volume does not have; it has %s",
-				connector.ErrInvalid, name, strings.Join(all.paths(), ", "))
+			return connector.Errorf(connector.ErrInvalid, "\"!%s\" in configuration.names leaves out a file that the volume does not have; it has %s", name, strings.Join(all.paths(), ", "))
 		}
 		*c = slices.DeleteFunc(*c, matches)
 	}

@@ -42,7 +42,7 @@ var _ volume.Disk = (*Disk)(nil)
 // kubelet directory.
 func New(o Options) (*Disk, error) {
 	if !filepath.IsAbs(o.KubeletDir) {
-		return nil, fmt.Errorf("%w: the kubelet directory %q is not an absolute path", connector.ErrInvalid, o.KubeletDir)
+		return nil, connector.Errorf(connector.ErrInvalid, "the kubelet directory %q is not an absolute path", o.KubeletDir)
 	}
 	if err := checkKernel(); err != nil {
 		return nil, err
@@ -78,9 +78,9 @@ func checkKernel() error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.ENOSYS):
-		return fmt.Errorf("%w: Linux 5.12 or newer is required, this is %s (or a seccomp profile hides mount_setattr)", connector.ErrPrecondition, release())
+		return connector.Errorf(connector.ErrPrecondition, "Linux 5.12 or newer is required, this is %s (or a seccomp profile hides mount_setattr)", release())
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w: mounting is not permitted: run as root with CAP_SYS_ADMIN, in a container as privileged", connector.ErrPrecondition)
+		return connector.Errorf(connector.ErrPrecondition, "mounting is not permitted: run as root with CAP_SYS_ADMIN, in a container as privileged")
 	default:
 		return fmt.Errorf("asking the kernel for mount_setattr: %w", err)
 	}

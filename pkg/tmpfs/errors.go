@@ -41,9 +41,9 @@ func writing(path string, err error) error {
 func resolving(path string, err error) error {
 	switch {
 	case errors.Is(err, unix.ELOOP):
-		return fmt.Errorf("%w: %s leads through a symlink, which is refused below the kubelet directory", connector.ErrInvalid, path)
+		return connector.Errorf(connector.ErrInvalid, "%s leads through a symlink, which is refused below the kubelet directory", path)
 	case errors.Is(err, unix.EXDEV):
-		return fmt.Errorf("%w: %s leads out of the kubelet directory", connector.ErrInvalid, path)
+		return connector.Errorf(connector.ErrInvalid, "%s leads out of the kubelet directory", path)
 	default:
 		return doing("opening "+path, err)
 	}

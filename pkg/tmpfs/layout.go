@@ -3,7 +3,6 @@ package tmpfs
 import (
 	"cmp"
 	"crypto/rand"
-	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -48,7 +47,7 @@ func arrange(files render.Files) ([]entry, error) {
 		for above := f.Path; above != "."; above = path.Dir(above) {
 			at, taken := slices.BinarySearchFunc(files, above, func(f render.File, p string) int { return cmp.Compare(f.Path, p) })
 			if taken && at != i {
-				return nil, fmt.Errorf("%w: two configurations write %s and %s; leave one out", connector.ErrInvalid, above, f.Path)
+				return nil, connector.Errorf(connector.ErrInvalid, "two configurations write %s and %s; leave one out", above, f.Path)
 			}
 		}
 		// Sorting keeps the files of one directory together.
@@ -65,14 +64,14 @@ func arrange(files render.Files) ([]entry, error) {
 
 func checkPath(p string) error {
 	if !fs.ValidPath(p) || p == "." || strings.ContainsRune(p, 0) {
-		return fmt.Errorf("%w: %q is not a clean relative path", connector.ErrInvalid, p)
+		return connector.Errorf(connector.ErrInvalid, "%q is not a clean relative path", p)
 	}
 	if strings.HasPrefix(p, reserved) || p == markerName || strings.HasPrefix(p, markerName+"/") {
-		return fmt.Errorf("%w: the name %q is the driver's own", connector.ErrInvalid, p)
+		return connector.Errorf(connector.ErrInvalid, "the name %q is the driver's own", p)
 	}
 	for element := range strings.SplitSeq(p, "/") {
 		if len(element) > 255 {
-			return fmt.Errorf("%w: %q is longer than a file name may be", connector.ErrInvalid, element)
+			return connector.Errorf(connector.ErrInvalid, "%q is longer than a file name may be", element)
 		}
 	}
 	return nil
@@ -89,10 +88,10 @@ type access struct {
 func accessOf(place volume.Place) (access, error) {
 	mode := uint32(place.FileMode.Perm())
 	if mode == 0 || place.FileMode != place.FileMode.Perm() {
-		return access{}, fmt.Errorf("%w: file mode %O of volume %s is not one that anyone could read by", connector.ErrInvalid, uint32(place.FileMode), place.ID)
+		return access{}, connector.Errorf(connector.ErrInvalid, "file mode %O of volume %s is not one that anyone could read by", uint32(place.FileMode), place.ID)
 	}
 	if place.GID < 0 {
-		return access{}, fmt.Errorf("%w: group id %d of volume %s is negative", connector.ErrInvalid, place.GID, place.ID)
+		return access{}, connector.Errorf(connector.ErrInvalid, "group id %d of volume %s is negative", place.GID, place.ID)
 	}
 	readers := mode & 0o044
 	return access{mode: mode, dirMode: 0o700 | readers | readers>>2, gid: place.GID}, nil

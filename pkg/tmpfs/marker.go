@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -143,5 +142,5 @@ func (d *Disk) openLive(place volume.Place) (root, error) {
 }
 
 func gone(place volume.Place) error {
-	return fmt.Errorf("%w: volume %s is not mounted at %s", connector.ErrNotFound, place.ID, place.Target)
+	return connector.Errorf(connector.ErrNotFound, "volume %s is not mounted at %s", place.ID, place.Target)
 }

@@ -39,11 +39,11 @@ func (d *Disk) Publish(place volume.Place, files render.Files) error {
 		return err
 	}
 	if len(entries) == 0 {
-		return fmt.Errorf("%w: volume %s has no files to show; leave fewer out", connector.ErrInvalid, place.ID)
+		return connector.Errorf(connector.ErrInvalid, "volume %s has no files to show; leave fewer out", place.ID)
 	}
 	parent, name, err := d.openParent(place.Target)
 	if absent(err) {
-		return fmt.Errorf("%w: %s does not exist; the kubelet makes it before it asks for the volume", connector.ErrPrecondition, filepath.Dir(place.Target))
+		return connector.Errorf(connector.ErrPrecondition, "%s does not exist; the kubelet makes it before it asks for the volume", filepath.Dir(place.Target))
 	}
 	if err != nil {
 		return err
@@ -174,11 +174,11 @@ func (d *Disk) vacate(parent int, name string, place volume.Place) error {
 		case plainDirectory:
 			names, err := root(parent).names(name)
 			if err == nil && len(names) > 0 {
-				err = fmt.Errorf("%w: the directory holds files of someone else (%s …); remove them", connector.ErrPrecondition, names[0])
+				err = connector.Errorf(connector.ErrPrecondition, "the directory holds files of someone else (%s …); remove them", names[0])
 			}
 			return err
 		case otherVolume:
-			return fmt.Errorf("%w: another volume of this driver is mounted there", connector.ErrConflict)
+			return connector.Errorf(connector.ErrConflict, "another volume of this driver is mounted there")
 		default:
 			return kind.refusal()
 		}

@@ -187,7 +187,7 @@ func TestPublishRefuses(t *testing.T) {
 	}{
 		"outside": {
 			set:  func(_ *testing.T, s *scene) { s.place.Target = outside + "/mount" },
-			want: connector.ErrInvalid, text: `invalid: target "` + outside + `/mount" is not below the kubelet directory ` + d.kubeletDir + " (--kubelet-dir)",
+			want: connector.ErrInvalid, text: `target "` + outside + `/mount" is not below the kubelet directory ` + d.kubeletDir + " (--kubelet-dir)",
 		},
 		"dots": {
 			set:  func(_ *testing.T, s *scene) { s.place.Target = d.kubeletDir + "/pods/../../mount" },
@@ -203,7 +203,7 @@ func TestPublishRefuses(t *testing.T) {
 		},
 		"no parent": {
 			set:  func(_ *testing.T, s *scene) { s.place.Target = d.kubeletDir + "/none/mount" },
-			want: connector.ErrPrecondition, text: "failed precondition: " + d.kubeletDir + "/none does not exist; the kubelet makes it before it asks for the volume",
+			want: connector.ErrPrecondition, text: "" + d.kubeletDir + "/none does not exist; the kubelet makes it before it asks for the volume",
 		},
 		"symlinked parent": {
 			set: func(t *testing.T, s *scene) {
@@ -227,21 +227,21 @@ func TestPublishRefuses(t *testing.T) {
 		},
 		"file": {
 			set:  func(t *testing.T, s *scene) { mustDo(t, os.WriteFile(s.place.Target, nil, 0o600)) },
-			want: connector.ErrPrecondition, text: "mounting at @: failed precondition: something that is not a directory is there; remove it",
+			want: connector.ErrPrecondition, text: "mounting at @: something that is not a directory is there; remove it",
 		},
 		"full directory": {
 			set:  func(t *testing.T, s *scene) { mustDo(t, os.MkdirAll(s.place.Target+"/x", 0o700)) },
-			want: connector.ErrPrecondition, text: "mounting at @: failed precondition: the directory holds files of someone else (x …); remove them",
+			want: connector.ErrPrecondition, text: "mounting at @: the directory holds files of someone else (x …); remove them",
 		},
 		"foreign mount": {
 			set: func(t *testing.T, s *scene) {
 				mustDo(t, os.Mkdir(s.place.Target, 0o700), unix.Mount("x", s.place.Target, "tmpfs", 0, ""))
 			},
-			want: connector.ErrPrecondition, text: "mounting at @: failed precondition: something that is not this driver's is mounted there; unmount it",
+			want: connector.ErrPrecondition, text: "mounting at @: something that is not this driver's is mounted there; unmount it",
 		},
 		"other volume": {
 			set:  func(_ *testing.T, s *scene) { s.place.Target = other.Target },
-			want: connector.ErrConflict, text: "mounting at @: already exists: another volume of this driver is mounted there",
+			want: connector.ErrConflict, text: "mounting at @: another volume of this driver is mounted there",
 		},
 		"too large": {
 			set:  func(_ *testing.T, s *scene) { s.files = filesOf("big", strings.Repeat("x", 5<<20)) },

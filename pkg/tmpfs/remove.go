@@ -150,7 +150,7 @@ func removeDirectory(parent int, name, target string) error {
 	case err == nil, errors.Is(err, unix.ENOENT):
 		return nil
 	case errors.Is(err, unix.ENOTEMPTY):
-		return fmt.Errorf("removing %s: %w: the directory holds files of someone else; remove them", target, connector.ErrPrecondition)
+		return connector.Errorf(connector.ErrPrecondition, "removing %s: the directory holds files of someone else; remove them", target)
 	default:
 		return doing("removing "+target, err)
 	}
@@ -165,5 +165,5 @@ func (o occupant) refusal() error {
 	case otherVolume:
 		what = "another volume of this driver is mounted there; unpublish that one first"
 	}
-	return fmt.Errorf("%w: %s", connector.ErrPrecondition, what)
+	return connector.Errorf(connector.ErrPrecondition, "%s", what)
 }

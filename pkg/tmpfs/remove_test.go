@@ -130,7 +130,7 @@ func TestRemoveRefuses(t *testing.T) {
 			if !errors.Is(err, c.want) {
 				t.Fatalf("%v; want %v", err, c.want)
 			}
-			if want := "removing " + place.Target + ": failed precondition: " + c.text; c.text != "" && err.Error() != want {
+			if want := "removing " + place.Target + ": " + c.text; c.text != "" && err.Error() != want {
 				t.Errorf("message\n%s\nwant\n%s", err, want)
 			}
 			if diff := cmp.Diff(before, mountsBelow(t, d.kubeletDir)); diff != "" {

@@ -2,7 +2,6 @@ package tmpfs
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -38,11 +37,11 @@ func shut(fd int) { _ = unix.Close(fd) }
 func (d *Disk) below(target string) (string, error) {
 	rel, ok := strings.CutPrefix(filepath.Clean(target), strings.TrimSuffix(d.kubeletDir, "/")+"/")
 	if !ok || rel == "" {
-		return "", fmt.Errorf("%w: target %q is not below the kubelet directory %s (--kubelet-dir)", connector.ErrInvalid, target, d.kubeletDir)
+		return "", connector.Errorf(connector.ErrInvalid, "target %q is not below the kubelet directory %s (--kubelet-dir)", target, d.kubeletDir)
 	}
 	for _, dir := range d.reserved {
 		if within(filepath.Clean(target), dir) || within(dir, filepath.Clean(target)) {
-			return "", fmt.Errorf("%w: target %q overlaps %s, which is the driver's own", connector.ErrInvalid, target, dir)
+			return "", connector.Errorf(connector.ErrInvalid, "target %q overlaps %s, which is the driver's own", target, dir)
 		}
 	}
 	return rel, nil

@@ -3,7 +3,6 @@ package tmpfs
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -69,7 +68,7 @@ func (r root) generation() (string, error) {
 		return "", err
 	}
 	if !strings.HasPrefix(name, generationPrefix) || strings.Contains(name, "/") {
-		return "", fmt.Errorf("%w: the volume is damaged: %s points at %q", connector.ErrPrecondition, dataLink, name)
+		return "", connector.Errorf(connector.ErrPrecondition, "the volume is damaged: %s points at %q", dataLink, name)
 	}
 	return name, nil
 }

@@ -127,7 +127,7 @@ func (o objectsOf) Object(ctx context.Context, kind connector.ObjectKind, name s
 
 // Select implements issuers.Objects; trust is never selected.
 func (o objectsOf) Select(context.Context, connector.ObjectKind, connector.Selector) ([]*connector.Object, error) {
-	return nil, fmt.Errorf("%w: trust is read by name", connector.ErrInvalid)
+	return nil, connector.Errorf(connector.ErrInvalid, "trust is read by name")
 }
 
 // rerender brings the content up to date. On failure the last good content

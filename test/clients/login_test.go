@@ -81,8 +81,8 @@ func TestLoginNeedsConsent(t *testing.T) {
 			w := newNode(t, time.Minute, connectors{
 				"logins": "issuer: {distributionToken: {secretRef: {name: login}, output: " + output + "}}",
 			})
-			refused(t, w, aVolume("pipeline", "logins"), codes.FailedPrecondition, "connector ci/logins: failed precondition: "+
-				"Connector ci/logins has mistakes: spec.allowLongLived: issuer distributionToken is configured to deliver a long-lived credential: "+
+			refused(t, w, aVolume("pipeline", "logins"), codes.FailedPrecondition, "connector ci/logins: "+
+				"spec.allowLongLived: issuer distributionToken is configured to deliver a long-lived credential: "+
 				"write true to permit it, or choose a short-lived form")
 			if n := w.Tokens.Requests(); n != 0 {
 				t.Errorf("the login was used %d times all the same", n)

@@ -54,17 +54,17 @@ func TestRefusals(t *testing.T) {
 		"unknown connector": {
 			change: func(v *kubelet.Volume) { v.Attributes["connectors"] = "token" },
 			code:   codes.NotFound,
-			want:   "connector ci/token does not exist in the pod's namespace: create it or correct the volume attribute connectors: not found",
+			want:   "connector ci/token does not exist in the pod's namespace: create it or correct the volume attribute connectors",
 		},
 		"unknown connector of another namespace": {
 			change: func(v *kubelet.Volume) { v.Attributes["connectors"] = "other/tokens" },
 			code:   codes.PermissionDenied,
-			want:   "denied: connector other/tokens does not exist or its spec.access does not admit ServiceAccount ci/builder",
+			want:   "connector other/tokens does not exist or its spec.access does not admit ServiceAccount ci/builder",
 		},
 		"foreign namespace": {
 			change: func(v *kubelet.Volume) { v.Namespace, v.Attributes["connectors"] = "stranger", "ci/tokens" },
 			code:   codes.PermissionDenied,
-			want:   "denied: connector ci/tokens does not exist or its spec.access does not admit ServiceAccount stranger/builder",
+			want:   "connector ci/tokens does not exist or its spec.access does not admit ServiceAccount stranger/builder",
 		},
 		"misspelled attribute": {
 			change: func(v *kubelet.Volume) { v.Attributes["conectors"] = "tokens" },
@@ -74,7 +74,7 @@ func TestRefusals(t *testing.T) {
 		"repository outside of the scope": {
 			change: func(v *kubelet.Volume) { v.Attributes["repositories"] = "team/secret" },
 			code:   codes.PermissionDenied,
-			want:   `connector ci/tokens: denied: repository "team/secret" is outside the Connector's spec.scope.repositories ["team/app"]`,
+			want:   `connector ci/tokens: repository "team/secret" is outside the Connector's spec.scope.repositories ["team/app"]`,
 		},
 	}
 	for name, tt := range tests {

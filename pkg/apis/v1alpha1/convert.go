@@ -28,12 +28,17 @@ type Options struct {
 // only when there is none.
 func Read(o *manifest.Object, opts Options) (*connector.Connector, []*connector.FieldError) {
 	var c interface {
+		metav1.Object
 		Convert(opts Options) (*connector.Connector, error)
 	} = &Connector{}
 	if o.Kind == KindClusterConnector {
 		c = &ClusterConnector{}
 	}
 	mistakes := o.Decode(c)
+	// A manifest may be an export: what a server once counted means nothing for
+	// a file that is edited by hand.
+	c.SetUID("")
+	c.SetGeneration(0)
 	converted, err := c.Convert(opts)
 	for _, mistake := range connector.FieldErrors("", err) {
 		if !o.Doubtful(mistake.Path) {

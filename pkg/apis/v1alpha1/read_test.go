@@ -124,7 +124,7 @@ func wantFull(t *testing.T) *connector.Connector {
 		t.Fatal(err)
 	}
 	return &connector.Connector{
-		Ref: connector.Ref{Namespace: "ci", Name: "harbor"}, UID: "5f0c6f1e-3c1c-4f7a-9d57-2f3f5d1d7a11", Generation: 7,
+		Ref: connector.Ref{Namespace: "ci", Name: "harbor"}, UID: "6b8ae02c-e6bb-db38-d334-cd54163cf488", Generation: 265382965716944,
 		ObjectNamespace: "ci",
 		Registries: []connector.Registry{
 			{Host: "harbor.example.com:8443", TLS: connector.TLS{
