@@ -36,7 +36,7 @@ func TestRefusals(t *testing.T) {
 				w.Tokens.Fail(http.StatusTooManyRequests, http.Header{"Retry-After": {"7"}}, "slow down, "+canary)
 			},
 			code: codes.Unavailable,
-			want: login + "host {tokens} answers status 429, text/plain, 18 bytes (HTTP 429)",
+			want: login + "host {tokens} answers status 429, text/plain, 18 bytes; asked to wait 7s (HTTP 429)",
 		},
 		"broken provider": {
 			before: func(_ *testing.T, w *world.World) {
