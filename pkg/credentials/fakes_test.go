@@ -295,6 +295,7 @@ type node struct {
 	intents  *records
 	heard    *listener
 	audited  *book
+	metrics  *metrics.Metrics
 	stop     func()
 }
 
@@ -314,9 +315,10 @@ func (n *node) again(t *testing.T) *node {
 	t.Helper()
 	next := *n
 	next.heard = &listener{changed: map[string]int{}, failed: map[string]int{}}
+	next.metrics = metrics.New(prometheus.NewRegistry(), "test")
 	m, err := credentials.New(credentials.Options{
 		Definitions: definitions(n.provider), Objects: n.objects, Clients: clients{}, Credentials: n.leased, Intents: n.intents,
-		Audit: n.audited, Metrics: metrics.New(prometheus.NewRegistry(), "test"), NamePrefix: "regcred-test", Linger: linger,
+		Audit: n.audited, Metrics: next.metrics, NamePrefix: "regcred-test", Linger: linger,
 	})
 	if err != nil {
 		t.Fatal(err)

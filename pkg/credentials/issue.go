@@ -125,7 +125,7 @@ func accept(j job, cred *connector.Credential) error {
 	if cred.Expired(now) {
 		return issuers.Retry(0, "AlreadyExpired", "issuer %s gave a credential that ended at %s: compare the clocks of the node and the provider", j.definition.Kind, cred.ExpiresAt.UTC().Format(time.RFC3339))
 	}
-	if _, revoker := j.issuer.(issuers.Revoker); !revoker && (cred.ExpiresAt.IsZero() || cred.Life() > 24*time.Hour) {
+	if _, revoker := j.issuer.(issuers.Revoker); !revoker && issuers.OutlivesADay(cred.IssuedAt, cred.ExpiresAt) {
 		cred.LongLived = true
 	}
 	if cred.LongLived && !j.definition.Static && !c.AllowLongLived {

@@ -164,12 +164,11 @@ func (m *Manager) step(s *shared, now time.Time) (changed []string) {
 		m.revokeSoon(old.intent, old.credential)
 		return true
 	})
-	switch renewal := s.renewalDue(); {
+	switch renewal := s.renewalDue(now); {
 	case !s.held() && s.flight == nil && !s.lingerTill.IsZero() && !now.Before(s.lingerTill):
 		m.end(s)
-	case renewal.IsZero() || now.Before(renewal):
-	default:
-		s.backlogged, s.dueSince = true, latest(renewal, s.renewAt)
+	case !renewal.IsZero() && !now.Before(renewal):
+		s.backlogged, s.dueSince = true, renewal
 		m.backlog = append(m.backlog, s)
 	}
 	m.schedule(s)
@@ -181,15 +180,13 @@ func (m *Manager) startRenewal(s *shared, now time.Time) {
 	if len(s.holders) > 0 && s.flight == nil && !s.retired {
 		m.start(s, newFlight(s.latest, true))
 		m.renewing++
-		if !s.dueSince.IsZero() {
-			m.Metrics.RenewalLag.Observe(max(0, now.Sub(s.dueSince).Seconds()))
-		}
+		m.Metrics.RenewalLag.Observe(now.Sub(s.dueSince).Seconds())
 	}
 	m.schedule(s)
 }
 
 // schedule queues s for what it needs next.
-func (m *Manager) schedule(s *shared) { m.due.Set(s, s.nextDue()) }
+func (m *Manager) schedule(s *shared) { m.due.Set(s, s.nextDue(time.Now().Round(0))) }
 
 // emptyEnded takes a credential out of force when its time has come.
 func (m *Manager) emptyEnded(s *shared, now time.Time) []string {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/regcred/csi-driver-regcred/pkg/audit"
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
@@ -158,6 +159,27 @@ func TestFailedRenewalKeepsTheLastGoodOneUntilItExpires(t *testing.T) {
 		synctest.Wait()
 		if lease.State().Credential == nil {
 			t.Error("a provider that came back did not fill the lease again")
+		}
+	})
+}
+
+func TestRenewalLagTellsHowLateRenewalsAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.objects.put("pull", "one")
+		n.run(t)
+		acquire(t, n, ask("minting", "a"))
+		acquire(t, n, ask("stored", "b"))
+		n.objects.put("pull", "two")
+		n.Changed(secretChanged())
+		time.Sleep(3 * time.Hour) // renewals, and one change that was due at once
+		synctest.Wait()
+		var lag dto.Metric
+		if err := n.metrics.RenewalLag.Write(&lag); err != nil {
+			t.Fatal(err)
+		}
+		if h := lag.GetHistogram(); h.GetSampleCount() < 4 || h.GetSampleSum() > 1 {
+			t.Errorf("%d renewals were %v s late together", h.GetSampleCount(), h.GetSampleSum())
 		}
 	})
 }

@@ -91,23 +91,22 @@ func (s *shared) satisfies(now time.Time, minimum time.Duration) bool {
 func (s *shared) failedStatic() bool { return s.current.Static && s.lastErr != nil }
 
 // renewalDue returns when the issuer is to be asked again; zero = never.
-func (s *shared) renewalDue() time.Time {
-	if s.flight != nil || s.backlogged || s.retired || len(s.holders) == 0 {
+func (s *shared) renewalDue(now time.Time) time.Time {
+	switch {
+	case s.flight != nil || s.backlogged || s.retired || len(s.holders) == 0:
 		return time.Time{}
+	case !s.renewNow && s.current != nil && s.lastErr == nil:
+		return s.renewAt
+	case s.retryAt.IsZero():
+		return now
+	default:
+		return s.retryAt
 	}
-	due := s.renewAt
-	if s.renewNow || s.current == nil || s.lastErr != nil {
-		due = s.retryAt
-		if due.IsZero() {
-			due = time.Unix(0, 0)
-		}
-	}
-	return due
 }
 
 // nextDue returns when anything is to be done; zero = nothing by time.
-func (s *shared) nextDue() time.Time {
-	due := s.renewalDue()
+func (s *shared) nextDue(now time.Time) time.Time {
+	due := s.renewalDue(now)
 	earlier := func(t time.Time) {
 		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
 			due = t
