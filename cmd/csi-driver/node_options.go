@@ -51,7 +51,7 @@ func (o *nodeOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.stateDir, "state-dir", "", "directory on disk for what must survive a reboot, without secrets (default <kubelet-dir>/plugins/"+driver.Name+"/state)")
 	f.StringVar(&o.runtimeDir, "runtime-dir", "", "directory for the driver's private tmpfs, mounted there when missing (default <kubelet-dir>/plugins/"+driver.Name+"/run)")
 	f.StringVar(&o.nodeID, "node-id", "", "name of this node (default $NODE_NAME, then the host name)")
-	f.StringVar(&o.connectorsDir, "connectors-dir", "", "directory of Connector, ClusterConnector, Secret, ConfigMap and Namespace manifests, watched (standalone mode; required)")
+	f.StringVar(&o.connectorsDir, "connectors-dir", "", "directory of Connector, ClusterConnector, Secret, ConfigMap and Namespace manifests, watched with its direct sub-directories (standalone mode; required)")
 	f.StringVar(&o.tokenSource, "token-source", string(driver.TokensInVolumeContext), "where the kubelet sends ServiceAccount tokens: secrets or volume-context; the other is dropped unread")
 	f.StringArrayVar(&o.audiences, "audience", nil, "AUD=HOST[,HOST]…: hosts to which tokens of an audience may go; repeatable")
 	f.StringSliceVar(&o.allowedHosts, "allowed-hosts", nil, "host globs[:port] and CIDRs that issuers may call; loopback only when named here (default: public and private addresses)")
