@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -35,10 +36,11 @@ func bench() error {
 	standing := flag.String("volumes", "0,1000,3000", "volumes that stand meanwhile")
 	parallel := flag.String("concurrency", "1,16", "calls at a time")
 	flag.Parse()
-	if os.Getenv(insideEnv) == "" {
+	dir := os.Getenv(dirEnv)
+	if dir == "" {
 		return inNamespace()
 	}
-	p := plan{driver: *driver, rounds: *rounds}
+	p := plan{dir: dir, driver: *driver, rounds: *rounds}
 	var err error
 	if p.standing, err = numbers(*standing); err != nil {
 		return err
@@ -51,12 +53,19 @@ func bench() error {
 	return run(ctx, os.Stdout, p)
 }
 
-const insideEnv = "REGCRED_BENCH_INSIDE"
+// dirEnv tells the program, run again in its namespace, where to work.
+const dirEnv = "REGCRED_BENCH_DIR"
 
-// inNamespace runs this program again where its mounts concern nobody else.
-func inNamespace() error {
+// inNamespace runs this program again where its mounts concern nobody else,
+// and removes what is left when they are gone.
+func inNamespace() (err error) {
+	dir, err := os.MkdirTemp("", "regcred-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), insideEnv+"=1")
+	cmd.Env = append(os.Environ(), dirEnv+"="+dir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() != 0 {

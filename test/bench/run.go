@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +11,7 @@ import (
 
 // plan is what to measure.
 type plan struct {
+	dir      string
 	driver   string
 	rounds   int
 	standing []int
@@ -34,21 +34,16 @@ type figures struct{ publish, republish, unpublish figure }
 const maxOffFloor = 3
 
 func run(ctx context.Context, out io.Writer, p plan) error {
-	dir, err := os.MkdirTemp("", "regcred-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // the namespace takes the mounts away
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return err
 	}
-	raw := floor{dir: dir}
-	reference, err := startReference(ctx, dir+"/reference")
+	raw := floor{dir: p.dir}
+	reference, err := startReference(ctx, p.dir+"/reference")
 	if err != nil {
 		return err
 	}
 	defer reference.stop()
-	driver, err := startDriver(ctx, p.driver, dir+"/driver")
+	driver, err := startDriver(ctx, p.driver, p.dir+"/driver")
 	if err != nil {
 		return err
 	}
