@@ -28,10 +28,16 @@ func (m *Manager) Acquire(ctx context.Context, req Request) (*Lease, error) {
 	place := func() *shared {
 		return &shared{
 			key: key, connector: req.Connector, definition: def, issuer: issuer, subject: subject,
-			scope: req.Scope, ttl: req.TTL, holders: map[string]issuers.Identity{},
+			scope: req.Scope, ttl: req.TTL, holders: map[string]*Lease{},
 		}
 	}
 	for wait := (pending{}); ; {
+		if err := ctx.Err(); err != nil {
+			if wait.shared != nil {
+				m.leave(wait)
+			}
+			return nil, fmt.Errorf("waiting for issuer %s: %w", def.Kind, err)
+		}
 		var lease *Lease
 		lease, wait, err = m.claim(key, place, req, wait)
 		if lease != nil || err != nil {
@@ -162,11 +168,12 @@ func (m *Manager) attach(s *shared, req Request) *Lease {
 	if len(s.holders) == 0 {
 		m.nudge() // only what is held is renewed, so Run may sleep for longer
 	}
-	s.holders[req.Holder] = req.Identity
+	lease := &Lease{manager: m, shared: s, holder: req.Holder, identity: req.Identity}
+	s.holders[req.Holder] = lease
 	s.latest = req.Identity
 	s.lingerTill = time.Time{}
 	m.schedule(s)
-	return &Lease{manager: m, shared: s, holder: req.Holder}
+	return lease
 }
 
 // forgetUnused lets a key that nobody holds linger, so that its failure is

@@ -34,7 +34,8 @@ type outcome struct {
 	renewAt    time.Time
 	intent     string
 	lookups    []lookup
-	staleUntil time.Time // of a credential whose source is gone
+	staleUntil time.Time // of a credential whose source or Connector is gone
+	sourceGone bool
 	err        error
 }
 
@@ -185,7 +186,11 @@ func (m *Manager) succeed(s *shared, out outcome, now time.Time) (changed []stri
 	s.current, s.intent, s.emptied = out.credential, out.intent, ""
 	s.renewAt, s.hosts = out.renewAt, out.credential.Hosts()
 	s.failures, s.lastErr, s.retryAt, s.staleUntil, s.cutOverlap = 0, nil, time.Time{}, time.Time{}, false
-	s.unsaved = false // the flight wrote it
+	s.unsaved, s.sourceGone = false, false // the flight wrote it
+	if s.retired && s.current.Static {
+		s.staleUntil = now.Add(staleGrace)
+		m.behindNow(s)
+	}
 	m.showExpiry(s.connector.Ref)
 	if before == nil || recovered || !before.SameContent(out.credential) {
 		changed = holdersOf(s)
@@ -206,7 +211,10 @@ func (m *Manager) fail(s *shared, err error, now time.Time) (changed, failed []s
 	case errors.Is(err, connector.ErrDenied):
 		changed = m.emptyNow(s, err.Error())
 	case errors.Is(err, connector.ErrNotFound) && s.staleUntil.IsZero():
-		s.staleUntil = now.Add(staleGrace)
+		s.staleUntil, s.sourceGone = now.Add(staleGrace), true
+		m.behindNow(s)
+	case errors.Is(err, connector.ErrNotFound) && !s.sourceGone:
+		s.sourceGone = true
 		m.behindNow(s)
 	}
 	return changed, holdersOf(s)

@@ -25,11 +25,13 @@ type Request struct {
 	MinimumLife time.Duration
 }
 
-// Lease is a holder's claim on a shared credential.
+// Lease is a holder's claim on a shared credential. A later lease of the same
+// holder takes the place of an earlier one, whose release then does nothing.
 type Lease struct {
-	manager *Manager
-	shared  *shared
-	holder  string
+	manager  *Manager
+	shared   *shared
+	holder   string
+	identity issuers.Identity
 }
 
 // State is what a lease gives at one moment.
@@ -56,12 +58,12 @@ func (l *Lease) State() State {
 }
 
 // Release gives the claim up. The credential lingers for the next holder.
-func (l *Lease) Release() { l.manager.release(l.shared, l.holder, false) }
+func (l *Lease) Release() { l.manager.release(l, false) }
 
 // Withdraw gives the claim up because the holder must not know the credential
 // any longer: it is revoked at once, after a successor was made for the other
 // holders.
-func (l *Lease) Withdraw() { l.manager.release(l.shared, l.holder, true) }
+func (l *Lease) Withdraw() { l.manager.release(l, true) }
 
 // Retire stops renewal because the Connector is gone: the content stays until
 // it expires, static content for the grace time.
@@ -73,4 +75,4 @@ func (l *Lease) Revive(c *connector.Connector) { l.manager.reviveLease(l.shared,
 
 // IdentityRefreshed tells that the holder's identity has fresh tokens, for a
 // renewal that waits for one.
-func (l *Lease) IdentityRefreshed() { l.manager.identityRefreshed(l.shared, l.holder) }
+func (l *Lease) IdentityRefreshed() { l.manager.identityRefreshed(l) }

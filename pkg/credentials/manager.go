@@ -84,6 +84,7 @@ func (m *Manager) Subscribe(l Listener) { m.listener = l }
 func (m *Manager) Run(ctx context.Context) error {
 	var flights sync.WaitGroup
 	defer m.forgetLingering()
+	defer m.settleRecords(ctx)
 	defer flights.Wait()
 	m.checkRestored(ctx)
 	timer := time.NewTimer(0)
@@ -97,6 +98,14 @@ func (m *Manager) Run(ctx context.Context) error {
 		}
 		timer.Reset(m.turn(ctx, &flights))
 	}
+}
+
+// settleRecords writes what the last flights changed.
+func (m *Manager) settleRecords(ctx context.Context) {
+	m.mu.Lock()
+	writes := m.behind()
+	m.mu.Unlock()
+	m.catchUp(ctx, writes)
 }
 
 // forgetLingering drops what nobody holds and nobody has to revoke, so that a
@@ -249,13 +258,14 @@ func (m *Manager) outdate(s *shared) {
 	m.nudge()
 }
 
-func (m *Manager) release(s *shared, holder string, withdraw bool) {
+func (m *Manager) release(l *Lease, withdraw bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, holds := s.holders[holder]; !holds {
+	s := l.shared
+	if s.holders[l.holder] != l {
 		return
 	}
-	delete(s.holders, holder)
+	delete(s.holders, l.holder)
 	s.latest = anyOf(s.holders, s.latest)
 	now := time.Now().Round(0)
 	switch {
@@ -278,9 +288,9 @@ func (m *Manager) release(s *shared, holder string, withdraw bool) {
 
 // anyOf returns one of the identities, or the one known before when none is
 // left but waiters.
-func anyOf(holders map[string]issuers.Identity, otherwise issuers.Identity) issuers.Identity {
-	for _, identity := range holders {
-		return identity
+func anyOf(holders map[string]*Lease, otherwise issuers.Identity) issuers.Identity {
+	for _, lease := range holders {
+		return lease.identity
 	}
 	return otherwise
 }
@@ -299,7 +309,7 @@ func (m *Manager) retire(s *shared) {
 
 // revive takes the Connector's newest generation over, also after it was gone.
 func (m *Manager) revive(s *shared, c *connector.Connector) {
-	if s.retired && s.lastErr == nil && !s.staleUntil.IsZero() {
+	if s.retired && !s.sourceGone && !s.staleUntil.IsZero() {
 		s.staleUntil = time.Time{}
 		m.behindNow(s)
 	}
@@ -320,12 +330,12 @@ func (m *Manager) reviveLease(s *shared, c *connector.Connector) {
 }
 
 // identityRefreshed renews with the identity that has fresh tokens from now on.
-func (m *Manager) identityRefreshed(s *shared, holder string) {
+func (m *Manager) identityRefreshed(l *Lease) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	identity, holds := s.holders[holder]
-	if holds && s.lastErr != nil && issuers.ClassOf(s.lastErr) == issuers.NeedsNewIdentity {
-		s.latest, s.retryAt = identity, time.Time{}
+	s := l.shared
+	if s.holders[l.holder] == l && s.lastErr != nil && issuers.ClassOf(s.lastErr) == issuers.NeedsNewIdentity {
+		s.latest, s.retryAt = l.identity, time.Time{}
 		m.schedule(s)
 		m.nudge()
 	}

@@ -25,6 +25,8 @@ type sharedRecord struct {
 	RenewAt    time.Time            `json:"renewAt,omitzero"`
 	Superseded []credentialRecord   `json:"superseded,omitempty"`
 	StaleUntil time.Time            `json:"staleUntil,omitzero"`
+	SourceGone bool                 `json:"sourceGone,omitempty"`
+	Retired    bool                 `json:"retired,omitempty"`
 	Lookups    []lookup             `json:"lookups,omitempty"`
 }
 
@@ -82,7 +84,7 @@ func (m *Manager) behind() (writes []write) {
 			s.unsaved = false
 			w := write{key: s.key}
 			if s.current != nil {
-				w.document, _ = encodeShared(s, outcome{credential: s.current, renewAt: s.renewAt, intent: s.intent, lookups: s.lookups, staleUntil: s.staleUntil}, s.superseded) // it could be encoded before
+				w.document, _ = encodeShared(s, outcome{credential: s.current, renewAt: s.renewAt, intent: s.intent, lookups: s.lookups, staleUntil: s.staleUntil, sourceGone: s.sourceGone}, s.superseded) // it could be encoded before
 			}
 			writes = append(writes, w)
 		}
@@ -109,7 +111,7 @@ func (m *Manager) catchUp(ctx context.Context, writes []write) {
 // encodeShared writes what a restart needs while out is in force.
 func encodeShared(s *shared, out outcome, former []superseded) ([]byte, error) {
 	r := sharedRecord{
-		Connector: s.connector, Subject: s.subject, Scope: s.scope, TTL: s.ttl, StaleUntil: out.staleUntil,
+		Connector: s.connector, Subject: s.subject, Scope: s.scope, TTL: s.ttl, StaleUntil: out.staleUntil, SourceGone: out.sourceGone, Retired: s.retired,
 		Current: recordOf(out.credential, out.intent, time.Time{}), RenewAt: out.renewAt, Lookups: out.lookups,
 	}
 	for _, old := range former {
@@ -212,7 +214,7 @@ func (m *Manager) restoreShared(key string, document []byte) (*shared, error) {
 	}
 	s := &shared{
 		key: key, connector: r.Connector, definition: def, issuer: issuer, subject: r.Subject, scope: r.Scope, ttl: r.TTL,
-		holders: map[string]issuers.Identity{}, latest: nobody{r.Subject}, staleUntil: r.StaleUntil,
+		holders: map[string]*Lease{}, latest: nobody{r.Subject}, staleUntil: r.StaleUntil, sourceGone: r.SourceGone, retired: r.Retired, renewNow: r.SourceGone,
 		current: r.Current.credential(), intent: r.Current.Intent, renewAt: r.RenewAt, lookups: r.Lookups,
 	}
 	s.hosts = s.current.Hosts()

@@ -223,7 +223,7 @@ func (m *Manager) finishEnd(s *shared) {
 	_ = m.Credentials.Delete(s.key) // it lies in memory; a restart finds it without holders and ends it again
 	m.mu.Lock()
 	delete(m.byKey, s.key)
-	s.current = nil
+	s.current, s.unsaved = nil, false
 	m.schedule(s)
 	m.showExpiry(s.connector.Ref)
 	m.mu.Unlock()

@@ -19,7 +19,7 @@ type shared struct {
 	scope      connector.Scope
 	ttl        time.Duration
 
-	holders map[string]issuers.Identity
+	holders map[string]*Lease
 	latest  issuers.Identity // of the last holder that came; renews for all
 	waiters int              // callers of Acquire that wait for the flight
 
@@ -41,7 +41,8 @@ type shared struct {
 	failures   int
 	lastErr    error
 	retryAt    time.Time
-	staleUntil time.Time // static content whose source is gone
+	staleUntil time.Time // static content whose source or Connector is gone
+	sourceGone bool      // it is the source: nobody new gets the content
 	lingerTill time.Time // when it ends, while nobody holds it
 }
 
@@ -88,7 +89,7 @@ func (s *shared) satisfies(now time.Time, minimum time.Duration) bool {
 
 // failedStatic reports whether the content is only kept because its source
 // does not give a better one: no new holder gets it.
-func (s *shared) failedStatic() bool { return s.current.Static && s.lastErr != nil }
+func (s *shared) failedStatic() bool { return s.current.Static && (s.lastErr != nil || s.sourceGone) }
 
 // renewalDue returns when the issuer is to be asked again; zero = never.
 func (s *shared) renewalDue(now time.Time) time.Time {

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,7 +155,11 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 		return
 	}
 	m.mu.Lock()
-	v.problem, v.retries = emptied, 0
+	unfollowed := v.unfollowed()
+	v.problem = cmp.Or(emptied, unfollowed)
+	if unfollowed == "" {
+		v.retries = 0
+	}
 	if changed {
 		v.sweepAt = time.Now().Round(0).Add(sweepAfter)
 	}

@@ -167,3 +167,89 @@ func TestEventsOfALastingFaultAreFew(t *testing.T) {
 		}
 	})
 }
+
+func TestTokensAreTakenAfterARestart(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		n.cluster.audiences = []string{"registry"}
+		s := spec(t, "a", "reg")
+		s.Tokens = map[string]issuers.Token{"registry": {JWT: connector.NewSecret("before")}}
+		publish(t, n, s)
+		n.stop()
+
+		next := n.again(t)
+		s.Tokens = map[string]issuers.Token{"registry": {JWT: connector.NewSecret("after")}}
+		publish(t, next, s)
+		pass(50 * time.Minute)
+		if n.cluster.callCount() != 2 || len(n.cluster.tokens) != 1 || n.cluster.tokens[0] != "after" {
+			t.Errorf("%d calls, the last with %v", n.cluster.callCount(), n.cluster.tokens)
+		}
+	})
+}
+
+func TestAWithdrawnGrantDoesNotComeBackWithWhatWasOnItsWay(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.cluster.do(func() { n.cluster.delay = 20 * time.Second })
+		n.cluster.declare(own, func(c *connector.Connector) {
+			c.MaxAge, c.AllowLongLived, c.Issuer.Config = time.Minute, true, []byte(`{"host":"reg.test"} `)
+		})
+		n.SourceChanged(changed(own))
+		pass(5 * time.Second)
+		n.cluster.declare(own, closed)
+		n.SourceChanged(changed(own))
+		pass(5 * time.Second)
+		n.cluster.do(func() { delete(n.cluster.connectors, own) }) // now nobody can tell
+		n.SourceChanged(changed(own))
+		pass(20 * time.Minute)
+		if got := n.shown("a", "reg.test"); got != "" {
+			t.Errorf("a withdrawn pod got %q", got)
+		}
+	})
+}
+
+func TestStopDoesNotWaitForASlowProvider(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.cluster.do(func() { n.cluster.delay = time.Hour })
+		n.cluster.declare(own, func(c *connector.Connector) { c.Issuer.Config = []byte(`{"host":"slow.test"}`) })
+		n.SourceChanged(changed(own))
+		synctest.Wait()
+		began := time.Now()
+		n.stop()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the stop took %v", took)
+		}
+	})
+}
+
+func TestARetiredHoldIsNotReleasedTwice(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.cluster.do(func() { n.cluster.delay = 20 * time.Second })
+		n.cluster.declare(own, func(c *connector.Connector) { c.Issuer.Config = []byte(`{"host":"moved.test"}`) })
+		n.SourceChanged(changed(own))
+		pass(time.Second)
+		if err := n.Unpublish(t.Context(), "a", "/pods/a"); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, n, spec(t, "a", "reg")) // the same id, while the former acquisition is on its way
+		pass(50 * time.Minute)
+		if calls := n.cluster.callCount(); n.shown("a", "moved.test") == "" || calls != 3 {
+			t.Errorf("shown %q after %d calls", n.shown("a", "moved.test"), calls)
+		}
+	})
+}
+
+func TestEventsOfAGenerationThatCannotBeFollowedAreFew(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.cluster.do(func() { n.cluster.refusal = issuers.Terminate("Wrong", "wrong account") })
+		n.cluster.declare(own, func(c *connector.Connector) { c.Issuer.Config = []byte(`{"host":"moved.test"}`) })
+		n.SourceChanged(changed(own))
+		pass(25 * time.Minute)
+		stats, err := n.Stats(t.Context(), "a", "")
+		if got := len(n.cluster.events); got != 1 || err != nil || !stats.Abnormal {
+			t.Errorf("%d events: %v; %+v, %v", got, n.cluster.events, stats, err)
+		}
+	})
+}

@@ -24,6 +24,9 @@ type grant struct {
 	delivered string               // id of the credential that the files show
 	lostAt    time.Time            // when a restart found its credential lost
 	cancel    context.CancelFunc   // of the acquisition on its way; nil = none
+	next      *connector.Connector // the generation that it is for
+	epoch     int                  // counts withdrawals: what was on its way then is not wanted
+	problem   string               // why the next generation is not followed
 	trust     []issuers.Trust      // of the registries, as resolved last
 	warned    []string             // findings that were told already
 }
@@ -149,6 +152,7 @@ func (m *Manager) recheckGrant(ctx context.Context, v *volume, g *grant) (change
 	g.deniedAt = time.Time{}
 	if g.lease != nil && g.connector.UID == c.UID && g.connector.Generation == c.Generation {
 		g.lease.Revive(c)
+		g.problem = ""
 		return false
 	}
 	m.follow(ctx, v, g, c)
@@ -165,7 +169,7 @@ func (m *Manager) denied(ctx context.Context, v *volume, g *grant) (changed bool
 		return m.withdraw(ctx, v, g, "the ServiceAccount is no longer permitted to use the Connector")
 	}
 	m.mu.Lock()
-	v.checkAt = g.deniedAt.Add(denialTwice)
+	v.checkNoLaterThan(g.deniedAt.Add(denialTwice))
 	m.mu.Unlock()
 	return false
 }
@@ -179,6 +183,10 @@ func (m *Manager) withdraw(ctx context.Context, v *volume, g *grant, why string)
 		g.lease.Withdraw()
 	}
 	g.lease, g.withdrawn = nil, why
+	g.epoch++
+	if g.cancel != nil {
+		g.cancel()
+	}
 	if err := m.save(v); err != nil {
 		m.report(v, err)
 	}
@@ -202,17 +210,18 @@ func (m *Manager) follow(ctx context.Context, v *volume, g *grant, c *connector.
 	if m.stopped {
 		return
 	}
-	if m.coming >= mostComing {
-		v.checkAt = time.Now().Round(0).Add(time.Second)
+	if len(m.coming) >= mostComing {
+		v.checkNoLaterThan(time.Now().Round(0).Add(time.Second))
 		return
 	}
-	m.coming++
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), workTime)
-	g.cancel = cancel
+	g.cancel, g.next = cancel, c
+	m.coming[g] = cancel
+	epoch := g.epoch
 	m.running.Go(func() {
 		defer cancel()
 		lease, err := m.takeOver(detached, v, g, c)
-		m.arrive(detached, v, g, c, lease, err)
+		m.arrive(detached, v, g, epoch, lease, err)
 	})
 }
 
@@ -220,7 +229,10 @@ func (m *Manager) follow(ctx context.Context, v *volume, g *grant, c *connector.
 // be needed than before.
 func (m *Manager) takeOver(ctx context.Context, v *volume, g *grant, c *connector.Connector) (*credentials.Lease, error) {
 	v.work.Lock()
-	err := m.wantTokens(v, c)
+	err := m.wantTokens(v)
+	if v.gone.Load() {
+		err = connector.ErrAborted
+	}
 	v.work.Unlock()
 	if err != nil {
 		return nil, err
@@ -230,39 +242,68 @@ func (m *Manager) takeOver(ctx context.Context, v *volume, g *grant, c *connecto
 
 // arrive puts an acquired lease in force. When it could not be had, the former
 // one stays; but what the owner no longer allows goes.
-func (m *Manager) arrive(ctx context.Context, v *volume, g *grant, c *connector.Connector, lease *credentials.Lease, err error) {
+func (m *Manager) arrive(ctx context.Context, v *volume, g *grant, epoch int, lease *credentials.Lease, err error) {
 	v.work.Lock()
 	defer v.work.Unlock()
-	g.cancel = nil
+	c := g.next
+	g.cancel, g.next = nil, nil
 	m.mu.Lock()
-	m.coming--
+	delete(m.coming, g)
+	stopped := m.stopped
 	m.mu.Unlock()
-	changed := false
+	if err == nil && g.withdrawn != "" { // given back? only on a clear yes
+		_, err = m.admit(ctx, v.spec.Subject, g.use)
+	}
 	switch {
-	case v.gone.Load():
+	case stopped || v.gone.Load() || g.epoch != epoch:
 		if lease != nil {
 			lease.Release()
 		}
-		return
 	case errors.Is(err, connector.ErrDenied):
-		changed = m.withdraw(ctx, v, g, err.Error())
+		if lease != nil {
+			lease.Withdraw()
+		}
+		if m.withdraw(ctx, v, g, err.Error()) {
+			m.askFor(v, taskCheck|taskRender)
+		}
 	case err != nil:
+		if lease != nil {
+			lease.Release()
+		}
+		g.problem = err.Error()
 		m.report(v, err)
 	default:
-		if g.lease != nil && g.lease.Key() != lease.Key() {
-			g.lease.Release()
-		}
-		g.lease, g.connector, g.withdrawn, g.trust = lease, c, "", nil
-		changed = true
-		if err := m.save(v); err != nil {
-			m.report(v, err)
+		m.install(v, g, c, lease)
+	}
+}
+
+// install replaces the lease of a grant.
+func (m *Manager) install(v *volume, g *grant, c *connector.Connector, lease *credentials.Lease) {
+	if g.lease != nil && g.lease.Key() != lease.Key() {
+		g.lease.Release()
+	}
+	g.lease, g.connector, g.withdrawn, g.trust, g.problem = lease, c, "", nil, ""
+	if err := m.save(v); err != nil {
+		m.report(v, err)
+	}
+	m.askFor(v, taskCheck|taskRender)
+}
+
+// askFor is ask for those who do not hold the lock.
+func (m *Manager) askFor(v *volume, t task) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ask(v, t)
+}
+
+// unfollowed says which newer generation of a Connector is not followed, and why.
+func (v *volume) unfollowed() string {
+	for _, g := range v.grants {
+		if g.problem != "" {
+			return g.problem
 		}
 	}
-	if changed {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.ask(v, taskCheck|taskRender)
-	}
+	return ""
 }
 
 // report notes that a volume could not be brought up to date and plans

@@ -39,11 +39,11 @@ type Manager struct {
 
 	mu       sync.Mutex
 	stopped  bool
-	volumes  map[string]*volume  // by id; published or being published
-	attempts map[string]*attempt // publishes under way, by volume id
-	running  sync.WaitGroup      // of attempts and acquisitions
-	locks    locks               // by volume id
-	coming   int                 // acquisitions under way
+	volumes  map[string]*volume            // by id; published or being published
+	attempts map[string]*attempt           // publishes under way, by volume id
+	running  sync.WaitGroup                // of attempts and acquisitions
+	locks    locks                         // by volume id
+	coming   map[*grant]context.CancelFunc // acquisitions under way
 	agenda   due.Queue[*volume]
 	ready    []*volume // due, waiting for a worker
 
@@ -78,7 +78,7 @@ func New(o Options) (*Manager, error) {
 	}
 	return &Manager{
 		Options: o, wake: make(chan struct{}, 1),
-		volumes: map[string]*volume{}, attempts: map[string]*attempt{}, orphans: map[string]time.Time{},
+		volumes: map[string]*volume{}, attempts: map[string]*attempt{}, coming: map[*grant]context.CancelFunc{}, orphans: map[string]time.Time{},
 	}, nil
 }
 
@@ -224,6 +224,14 @@ func (m *Manager) plan(v *volume) {
 	m.agenda.Set(v, at)
 }
 
+// checkNoLaterThan plans an evaluation of the grants, unless an earlier one is
+// planned.
+func (v *volume) checkNoLaterThan(at time.Time) {
+	if v.checkAt.IsZero() || at.Before(v.checkAt) {
+		v.checkAt = at
+	}
+}
+
 // retryNoLaterThan plans another try, unless an earlier one is planned.
 func (v *volume) retryNoLaterThan(at time.Time) {
 	if v.retryAt.IsZero() || at.Before(v.retryAt) {
@@ -357,5 +365,8 @@ func (m *Manager) stop() {
 	m.stopped = true
 	for _, a := range m.attempts {
 		a.cancel()
+	}
+	for _, cancel := range m.coming {
+		cancel()
 	}
 }

@@ -489,7 +489,7 @@ func TestALostCredentialLeavesTheFilesForItsGraceTime(t *testing.T) {
 			t.Error("files of a lost credential stayed")
 		}
 		n.cluster.do(func() { n.cluster.refusal = nil })
-		pass(3 * time.Minute)
+		pass(6 * time.Minute)
 		if next.shown("a", "reg.test") == "" {
 			t.Error("the provider came back, the entry did not")
 		}

@@ -211,26 +211,21 @@ func (m *Manager) grantAll(ctx context.Context, v *volume, tokens map[string]iss
 	return group.Wait()
 }
 
-// wantTokens has the volume keep the tokens that its issuers ask for, that of a
-// coming generation included, and no other.
-func (m *Manager) wantTokens(v *volume, coming ...*connector.Connector) error {
+// wantTokens has the volume keep the tokens that its issuers ask for, those of
+// coming generations included, and no other.
+func (m *Manager) wantTokens(v *volume) error {
 	var audiences []string
-	for _, c := range coming {
-		asked, err := m.Leases.Audiences(c)
-		if err != nil {
-			return fmt.Errorf("connector %s: %w", c.Ref, err)
-		}
-		audiences = append(audiences, asked...)
-	}
 	for _, g := range v.grants {
-		if g.connector == nil {
-			continue // adopted, and not resolved yet
+		for _, c := range []*connector.Connector{g.connector, g.next} {
+			if c == nil {
+				continue
+			}
+			asked, err := m.Leases.Audiences(c)
+			if err != nil {
+				return fmt.Errorf("connector %s: %w", g.use.Ref, err)
+			}
+			audiences = append(audiences, asked...)
 		}
-		asked, err := m.Leases.Audiences(g.connector)
-		if err != nil {
-			return fmt.Errorf("connector %s: %w", g.use.Ref, err)
-		}
-		audiences = append(audiences, asked...)
 	}
 	v.identity.want(audiences)
 	return nil

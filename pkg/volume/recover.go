@@ -48,8 +48,9 @@ func (m *Manager) adopt(id string, document []byte) error {
 		v.release()
 		return m.Records.Delete(id)
 	}
+	err = m.wantTokens(v) // or the kubelet's tokens would be dropped
 	m.takeIn(v)
-	return nil
+	return err
 }
 
 // takeIn registers a volume that is at its target. A crash may have come
@@ -114,29 +115,34 @@ func (m *Manager) searchOrphans(ctx context.Context) {
 	}
 	now := time.Now().Round(0)
 	seen := map[string]time.Time{}
-	for _, s := range append(survivors, m.unmounted(survivors)...) {
-		if !s.PodGone {
-			continue
-		}
-		first, again := m.orphans[s.Target]
+	twice := func(target string, remove func() error) {
+		first, again := m.orphans[target]
 		if !again {
 			first = now
 		}
 		if now.Sub(first) < orphanTwice {
-			seen[s.Target] = first
-			continue
+			seen[target] = first
+			return
 		}
-		if err := m.removeOrphan(ctx, s); err != nil {
-			seen[s.Target] = first
-			klog.FromContext(ctx).Error(err, "Removing an orphaned volume failed; trying again later", "target", s.Target)
+		if err := remove(); err != nil {
+			seen[target] = first
+			klog.FromContext(ctx).Error(err, "Removing an orphaned volume failed; trying again later", "target", target)
 		}
+	}
+	for _, s := range survivors {
+		if s.PodGone {
+			twice(s.Target, func() error { return m.removeOrphan(ctx, s) })
+		}
+	}
+	for _, v := range m.unmounted(survivors) {
+		twice(v.spec.Place.Target, func() error { return m.endUnmounted(ctx, v) })
 	}
 	m.orphans = seen
 }
 
 // unmounted lists the volumes whose mount is gone. The kubelet publishes those
 // of living pods again within a minute or two.
-func (m *Manager) unmounted(mounted []Survivor) (gone []Survivor) {
+func (m *Manager) unmounted(mounted []Survivor) (gone []*volume) {
 	targets := map[string]bool{}
 	for _, s := range mounted {
 		targets[s.Target] = true
@@ -145,10 +151,29 @@ func (m *Manager) unmounted(mounted []Survivor) (gone []Survivor) {
 	defer m.mu.Unlock()
 	for id, v := range m.volumes {
 		if target := v.spec.Place.Target; !targets[target] && m.attempts[id] == nil {
-			gone = append(gone, Survivor{Target: target, ID: id, PodGone: true})
+			gone = append(gone, v)
 		}
 	}
 	return gone
+}
+
+// endUnmounted ends a volume whose mount is gone, unless the kubelet has
+// published it again meanwhile, or is about to.
+func (m *Manager) endUnmounted(ctx context.Context, v *volume) error {
+	place := v.spec.Place
+	unlock := m.locks.lock(place.ID)
+	defer unlock()
+	m.mu.Lock()
+	current := m.volumes[place.ID] == v && m.attempts[place.ID] == nil
+	m.mu.Unlock()
+	if published, err := m.Disk.Published(place); !current || published || err != nil {
+		return err
+	}
+	if err := m.end(ctx, v); err != nil {
+		return err
+	}
+	m.Metrics.Orphans.Inc()
+	return nil
 }
 
 func (m *Manager) removeOrphan(ctx context.Context, s Survivor) error {

@@ -25,6 +25,11 @@ func (m *Manager) Unpublish(ctx context.Context, id, target string) error {
 	if v.spec.Place.Target != target {
 		return connector.Errorf(connector.ErrPrecondition, "volume %s is published at %s, not at %s", id, v.spec.Place.Target, target)
 	}
+	return m.end(ctx, v)
+}
+
+// end takes a known volume away. The caller holds the lock of its id.
+func (m *Manager) end(ctx context.Context, v *volume) error {
 	v.work.Lock()
 	defer v.work.Unlock()
 	v.gone.Store(true) // no worker writes to it from here on
