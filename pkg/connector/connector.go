@@ -119,12 +119,3 @@ func (p Peer) admitsNamespace(own, asked string, labels map[string]string) bool 
 	return (len(p.Namespaces) == 0 || slices.Contains(p.Namespaces, asked)) &&
 		(p.NamespaceSelector == nil || p.NamespaceSelector.Matches(labels))
 }
-
-// Host returns the registry entry for a canonical host.
-func (c *Connector) Host(host string) (Registry, bool) {
-	i := slices.IndexFunc(c.Registries, func(r Registry) bool { return r.Host == host })
-	if i < 0 {
-		return Registry{}, false
-	}
-	return c.Registries[i], true
-}
