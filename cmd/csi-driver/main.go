@@ -1,84 +1,24 @@
 // Command csi-driver is regcred: the node driver that gives pods short-lived
-// registry credentials, and the tools around it. Each sub-command has a file
-// of its own that turns flags into options, wires the packages and runs them.
+// registry credentials, and the tools around it.
 package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"github.com/spf13/cobra"
+	"github.com/regcred/csi-driver-regcred/cmd/csi-driver/command"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers/builtin"
 )
 
-// The exit codes.
-const (
-	exitGood   = 0
-	exitFailed = 1
-	exitUsage  = 2
-)
+// version is set by the linker; the Makefile takes it from git.
+var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	program := command.Program{Version: version, Issuers: builtin.Definitions()}
+	code := program.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
-}
-
-// run executes one command line and returns its exit code.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := newRoot()
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	switch err := root.ExecuteContext(ctx); {
-	case err == nil:
-		return exitGood
-	case errors.As(err, new(usageError)):
-		fmt.Fprintf(stderr, "csi-driver: %v\nRun 'csi-driver --help' for usage.\n", err)
-		return exitUsage
-	default:
-		fmt.Fprintf(stderr, "csi-driver: %v\n", err)
-		return exitFailed
-	}
-}
-
-// usageError is a command line that cannot be run as it stands.
-type usageError struct{ error }
-
-// Unwrap returns what is wrong.
-func (e usageError) Unwrap() error { return e.error }
-
-func newRoot() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "csi-driver",
-		Short: "Short-lived registry credentials for pods",
-		Long: `regcred gives every pod short-lived registry credentials: a pod names a
-Connector in its volume attributes, and finds the files that registry clients
-read in a memory-only volume, kept fresh until it is gone.`,
-		SilenceErrors: true, SilenceUsage: true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", args[0])}
-			}
-			return usageError{errors.New("a command is missing")}
-		},
-		RunE: func(*cobra.Command, []string) error { return nil }, // Args has refused already
-	}
-	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newNode(), newVersion())
-	return root
-}
-
-// noArguments refuses what a sub-command would otherwise ignore.
-func noArguments(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usageError{fmt.Errorf("unexpected argument %q", args[0])}
-	}
-	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regcred/csi-driver-regcred/test/clients/child"
+	"github.com/regcred/csi-driver-regcred/test/child"
 	"github.com/regcred/csi-driver-regcred/test/clients/world"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/regcred/csi-driver-regcred/test/clients/kubelet"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/world"
 )
 

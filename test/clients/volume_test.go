@@ -16,9 +16,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/regcred/csi-driver-regcred/test/clients/child"
+	"github.com/regcred/csi-driver-regcred/test/child"
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
-	"github.com/regcred/csi-driver-regcred/test/clients/kubelet"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/world"
 )
 

@@ -8,7 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"github.com/regcred/csi-driver-regcred/test/clients/child"
+	"github.com/regcred/csi-driver-regcred/test/child"
 )
 
 // Docker is the docker CLI with a daemon of its own. The daemon trusts what

@@ -17,7 +17,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/regcred/csi-driver-regcred/test/clients/child"
+	"github.com/regcred/csi-driver-regcred/test/child"
 	"github.com/regcred/csi-driver-regcred/test/clients/pki"
 	"github.com/regcred/csi-driver-regcred/test/clients/tokenserver"
 )

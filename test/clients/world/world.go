@@ -14,8 +14,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/regcred/csi-driver-regcred/test/clients/driver"
-	"github.com/regcred/csi-driver-regcred/test/clients/kubelet"
+	"github.com/regcred/csi-driver-regcred/test/driver"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/pki"
 	"github.com/regcred/csi-driver-regcred/test/clients/registry"
 	"github.com/regcred/csi-driver-regcred/test/clients/sandbox"

@@ -14,9 +14,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/regcred/csi-driver-regcred/test/clients/child"
+	"github.com/regcred/csi-driver-regcred/test/child"
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
-	"github.com/regcred/csi-driver-regcred/test/clients/kubelet"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/registry"
 	"github.com/regcred/csi-driver-regcred/test/clients/tokenserver"
 )

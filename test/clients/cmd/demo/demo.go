@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
-	"github.com/regcred/csi-driver-regcred/test/clients/kubelet"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/sandbox"
 	"github.com/regcred/csi-driver-regcred/test/clients/tokenserver"
 	"github.com/regcred/csi-driver-regcred/test/clients/world"

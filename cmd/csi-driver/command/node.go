@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -23,7 +23,6 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/credentials"
 	"github.com/regcred/csi-driver-regcred/pkg/driver"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
-	"github.com/regcred/csi-driver-regcred/pkg/issuers/builtin"
 	"github.com/regcred/csi-driver-regcred/pkg/metrics"
 	"github.com/regcred/csi-driver-regcred/pkg/source/files"
 	"github.com/regcred/csi-driver-regcred/pkg/state"
@@ -31,7 +30,7 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
 )
 
-func newNode() *cobra.Command {
+func (p Program) node() *cobra.Command {
 	var o nodeOptions
 	cmd := &cobra.Command{
 		Use:   "node --connectors-dir DIR",
@@ -48,7 +47,7 @@ needs root, or a user namespace with a mount namespace of its own.`,
 			if err != nil {
 				return usageError{err}
 			}
-			return runNode(cmd.Context(), o, policy, cmd.OutOrStdout())
+			return p.runNode(cmd.Context(), o, policy, cmd.OutOrStdout())
 		},
 	}
 	o.addFlags(cmd.Flags())
@@ -57,7 +56,7 @@ needs root, or a user namespace with a mount namespace of its own.`,
 }
 
 // runNode wires the packages and serves until ctx ends.
-func runNode(ctx context.Context, o nodeOptions, policy issuers.Policy, stdout io.Writer) (err error) {
+func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Policy, stdout io.Writer) (err error) {
 	if err := logAt(o.verbosity); err != nil {
 		return err
 	}
@@ -90,7 +89,7 @@ func runNode(ctx context.Context, o nodeOptions, policy issuers.Policy, stdout i
 		}
 	}
 
-	n, err := newParts(o, policy, store, disk, audit.NewLog(auditOut, func(err error) {
+	n, err := p.parts(o, policy, store, disk, audit.NewLog(auditOut, func(err error) {
 		logger.Error(err, "Writing an audit record failed")
 	}))
 	if err != nil {
@@ -115,23 +114,23 @@ type parts struct {
 	server      *driver.Server
 }
 
-func newParts(o nodeOptions, policy issuers.Policy, store *state.Store, disk *tmpfs.Disk, log *audit.Log) (*parts, error) {
+func (p Program) parts(o nodeOptions, policy issuers.Policy, store *state.Store, disk *tmpfs.Disk, log *audit.Log) (*parts, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	measured := metrics.New(registry, version)
+	measured := metrics.New(registry, p.Version)
 	guard, err := issuers.NewGuard(policy)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	n := &parts{}
 	n.source, err = files.New(files.Options{
-		Dir: o.connectorsDir, ClusterResourceNamespace: o.clusterResourceNamespace, Issuers: builtin.Definitions(),
+		Dir: o.connectorsDir, ClusterResourceNamespace: o.clusterResourceNamespace, Issuers: p.Issuers,
 	})
 	if err != nil {
 		return nil, err
 	}
 	n.credentials, err = credentials.New(credentials.Options{
-		Definitions: builtin.Definitions(), Objects: n.source, Clients: issuers.Clients{Guard: guard},
+		Definitions: p.Issuers, Objects: n.source, Clients: issuers.Clients{Guard: guard},
 		Credentials: store.Credentials(), Intents: store.Intents(), Audit: log, Metrics: measured,
 		NamePrefix: namePrefix(o.clusterID, o.nodeID), Linger: o.linger,
 	})
@@ -151,7 +150,7 @@ func newParts(o nodeOptions, policy issuers.Policy, store *state.Store, disk *tm
 		n.volumes.SourceChanged(change)
 	})
 	n.server, err = driver.New(driver.Options{
-		Volumes: n.volumes, Gatherer: registry, Version: version, NodeID: o.nodeID, Endpoint: o.endpoint,
+		Volumes: n.volumes, Gatherer: registry, Version: p.Version, NodeID: o.nodeID, Endpoint: o.endpoint,
 		KubeletDir: o.kubeletDir, RegistrationDir: o.registrationDir, KubeletRegistrationPath: o.kubeletRegistrationPath,
 		HTTPAddress: o.httpAddress, TokenSource: driver.TokenSource(o.tokenSource),
 	})

@@ -3,6 +3,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +17,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/regcred/csi-driver-regcred/test/clients/child"
+	"github.com/regcred/csi-driver-regcred/test/child"
 )
 
 // Config says where the driver works.
@@ -26,6 +27,10 @@ type Config struct {
 	Connectors string // folder of manifests, exists
 	// Flags are added to those that every run has.
 	Flags []string
+	// Program runs the driver; the default is csi-driver, found in PATH. Env is
+	// added to its environment.
+	Program string
+	Env     []string
 }
 
 // Driver is a csi-driver that can be killed and started again.
@@ -47,7 +52,9 @@ func Start(ctx context.Context, c Config) (*Driver, error) {
 
 // Start runs a driver again that was killed or stopped.
 func (d *Driver) Start(ctx context.Context) error {
-	process, err := child.Start("csi-driver", exec.Command("csi-driver", d.arguments()...), filepath.Join(d.config.Dir, "driver.log"))
+	cmd := exec.Command(cmp.Or(d.config.Program, "csi-driver"), d.arguments()...)
+	cmd.Env = append(os.Environ(), d.config.Env...)
+	process, err := child.Start("csi-driver", cmd, filepath.Join(d.config.Dir, "driver.log"))
 	if err != nil {
 		return err
 	}
@@ -171,7 +178,7 @@ func (d *Driver) page(ctx context.Context, path string) (string, error) {
 	return string(body), err
 }
 
-// freeAddress finds a port of the sandbox's own lo.
+// freeAddress finds a free port.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

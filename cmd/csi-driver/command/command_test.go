@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ func TestExitCodes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := run(t.Context(), tc.args, &stdout, &stderr)
+			code := Program{}.Run(t.Context(), tc.args, &stdout, &stderr)
 			first, _, _ := strings.Cut(stderr.String(), "\n")
 			if code != tc.code || first != tc.stderr {
 				t.Errorf("exit code %d, stderr %q", code, stderr.String())
@@ -45,7 +45,7 @@ func TestExitCodes(t *testing.T) {
 
 func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"node", "--allowed-hosts", "http://x", "--audience", "nohost", "--linger", "-1s"}, &bytes.Buffer{}, &stderr)
+	code := Program{}.Run(t.Context(), []string{"node", "--allowed-hosts", "http://x", "--audience", "nohost", "--linger", "-1s"}, &bytes.Buffer{}, &stderr)
 	for _, name := range []string{"--allowed-hosts", "--audience", "--linger", "--connectors-dir"} {
 		if !strings.Contains(stderr.String(), name) {
 			t.Errorf("%s is not named in %q", name, stderr.String())

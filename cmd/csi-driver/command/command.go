@@ -1,0 +1,84 @@
+// Package command is the command line of csi-driver. Each sub-command has a
+// file of its own that turns flags into options, wires the packages and runs
+// them.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+)
+
+// The exit codes.
+const (
+	exitGood   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Program is what one build of csi-driver consists of.
+type Program struct {
+	Version string
+	// Issuers are the kinds that Connectors can name.
+	Issuers []issuers.Definition
+}
+
+// Run executes one command line and returns its exit code: 0 good, 1 failed,
+// 2 wrong usage.
+func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := p.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	switch err := root.ExecuteContext(ctx); {
+	case err == nil:
+		return exitGood
+	case errors.As(err, new(usageError)):
+		fmt.Fprintf(stderr, "csi-driver: %v\nRun 'csi-driver --help' for usage.\n", err)
+		return exitUsage
+	default:
+		fmt.Fprintf(stderr, "csi-driver: %v\n", err)
+		return exitFailed
+	}
+}
+
+// usageError is a command line that cannot be run as it stands.
+type usageError struct{ error }
+
+// Unwrap returns what is wrong.
+func (e usageError) Unwrap() error { return e.error }
+
+func (p Program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "csi-driver",
+		Short: "Short-lived registry credentials for pods",
+		Long: `regcred gives every pod short-lived registry credentials: a pod names a
+Connector in its volume attributes, and finds the files that registry clients
+read in a memory-only volume, kept fresh until it is gone.`,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q", args[0])}
+			}
+			return usageError{errors.New("a command is missing")}
+		},
+		RunE: func(*cobra.Command, []string) error { return nil }, // Args has refused already
+	}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(p.node(), p.version())
+	return root
+}
+
+// noArguments refuses what a sub-command would otherwise ignore.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("unexpected argument %q", args[0])}
+	}
+	return nil
+}
