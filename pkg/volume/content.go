@@ -19,20 +19,7 @@ import (
 
 // files renders what the volume has to show now.
 func (m *Manager) files(ctx context.Context, v *volume) (render.Files, error) {
-	a := v.spec.Attributes
-	in := render.Input{Configurations: a.Configurations, Exclude: a.Exclude, MountPath: a.MountPath}
-	var problem error
-	for _, g := range v.grants {
-		source, err := m.source(ctx, g)
-		switch {
-		case err != nil && g.trust != nil:
-			m.Events.Event(v.spec.Subject, true, "TrustNotFound", "connector "+g.use.Ref.String()+": "+err.Error()+"; what was known last stays in force")
-		case err != nil:
-			problem = fmt.Errorf("connector %s: %w", g.use.Ref, err)
-			empty(&source, err.Error())
-		}
-		in.Sources = append(in.Sources, source)
-	}
+	in, problem := m.input(ctx, v)
 	// What has to go must not stay because something else is missing or cannot
 	// be said.
 	mustGo := slices.ContainsFunc(v.grants, func(g *grant) bool { return g.credential() == nil })
@@ -47,6 +34,25 @@ func (m *Manager) files(ctx context.Context, v *volume) (render.Files, error) {
 		return render.Render(in)
 	}
 	return files, err
+}
+
+// input collects what the volume's files are made from. What cannot be shown
+// because its trust is not known is emptied, and the error says why.
+func (m *Manager) input(ctx context.Context, v *volume) (in render.Input, problem error) {
+	a := v.spec.Attributes
+	in = render.Input{Configurations: a.Configurations, Exclude: a.Exclude, MountPath: a.MountPath}
+	for _, g := range v.grants {
+		source, err := m.source(ctx, g)
+		switch {
+		case err != nil && g.trust != nil:
+			m.Events.Event(v.spec.Subject, true, "TrustNotFound", "connector "+g.use.Ref.String()+": "+err.Error()+"; what was known last stays in force")
+		case err != nil:
+			problem = fmt.Errorf("connector %s: %w", g.use.Ref, err)
+			empty(&source, err.Error())
+		}
+		in.Sources = append(in.Sources, source)
+	}
+	return in, problem
 }
 
 // credential is what the grant has to show now.
