@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 )
@@ -170,32 +169,3 @@ func (k Key) matchesPath(repository string) bool {
 	}
 	return true
 }
-
-// Compare orders keys by precedence, the winner first: no glob in the host
-// before a glob, then no glob in the path before a glob, then more path
-// segments, then more literal characters. Equal precedence gives 0; a stable
-// sort then keeps the order of the list.
-func Compare(a, b Key) int {
-	return cmp.Or(
-		cmp.Compare(globs(a.Host), globs(b.Host)),
-		cmp.Compare(globs(a.Path), globs(b.Path)),
-		cmp.Compare(segments(b.Path), segments(a.Path)),
-		cmp.Compare(literals(b), literals(a)),
-	)
-}
-
-func globs(s string) int {
-	if strings.Contains(s, "*") {
-		return 1
-	}
-	return 0
-}
-
-func segments(path string) int {
-	if path == "" {
-		return 0
-	}
-	return strings.Count(path, "/") + 1
-}
-
-func literals(k Key) int { s := k.String(); return len(s) - strings.Count(s, "*") }
