@@ -41,24 +41,32 @@ func parseConfig(data []byte) (Login, error) {
 	if json.Unmarshal(data, &file) != nil {
 		return Login{}, errNotJSON
 	}
+	unusable := file.unusable()
 	if len(file.Auths) == 0 {
-		return Login{}, errors.New(`has no "auths"`)
+		return Login{}, fmt.Errorf(`has no "auths"%s`, because(unusable))
 	}
 	login, err := parseAuths(file.Auths)
 	if err != nil {
 		return Login{}, err
 	}
+	login.Warnings = slices.Sorted(slices.Values(append(login.Warnings, unusable...)))
+	return login, nil
+}
+
+// unusable tells what is in the file that serves no pod.
+func (f configFile) unusable() []string {
+	var all []string
 	for member, present := range map[string]bool{
-		"credsStore":  file.CredentialsStore != "",
-		"credHelpers": len(file.CredentialHelpers) > 0,
-		"HttpHeaders": len(file.HTTPHeaders) > 0 && string(file.HTTPHeaders) != "null",
+		"credsStore":  f.CredentialsStore != "",
+		"credHelpers": len(f.CredentialHelpers) > 0,
+		"HttpHeaders": len(f.HTTPHeaders) > 0 && string(f.HTTPHeaders) != "null",
 	} {
 		if present {
-			login.Warnings = append(login.Warnings, member+" is left out: a pod has neither the helper nor a use for it")
+			all = append(all, member+" is left out: a pod has neither the helper nor a use for it")
 		}
 	}
-	slices.Sort(login.Warnings)
-	return login, nil
+	slices.Sort(all)
+	return all
 }
 
 // parseAuths reads the map from host to login, which is the whole of the
@@ -113,13 +121,13 @@ func (a auth) entry(key connector.Key) (connector.Entry, error) {
 	case err != nil:
 		return entry, err
 	case a.RegistryToken != "":
-		entry.RegistryToken, err = connector.NewSecret(a.RegistryToken), named("registrytoken", checkText(a.RegistryToken))
+		entry.RegistryToken, err = connector.NewSecret(a.RegistryToken), named("registrytoken", CheckText(a.RegistryToken))
 	case a.IdentityToken != "":
-		entry.Username, entry.IdentityToken, err = username, connector.NewSecret(a.IdentityToken), named("identitytoken", checkText(a.IdentityToken))
+		entry.Username, entry.IdentityToken, err = username, connector.NewSecret(a.IdentityToken), named("identitytoken", CheckText(a.IdentityToken))
 	case (username == "") != (password == ""):
 		return entry, errors.New("a user name needs a password and the other way round")
 	default:
-		entry.Username, entry.Password, err = username, connector.NewSecret(password), named("password", checkText(password))
+		entry.Username, entry.Password, err = username, connector.NewSecret(password), named("password", CheckText(password))
 	}
 	return entry, err
 }
@@ -138,7 +146,7 @@ func (a auth) login() (username, password string, err error) {
 			return "", "", err
 		}
 	}
-	return username, password, named("user name", checkUser(username))
+	return username, password, named("user name", CheckUser(username))
 }
 
 // decodeAuth is as strict as docker, which ignores a whole file because of one

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// checkText refuses what no client could send. The error reads on after the
+// CheckText refuses what no client could send. The error reads on after the
 // name of the text.
-func checkText(text string) error {
+func CheckText(text string) error {
 	switch {
 	case strings.TrimRight(text, "\r\n") != text:
 		return errors.New("ends with a line break, which no registry login can carry: store it without (echo adds one, printf %s does not)")
@@ -20,10 +20,10 @@ func checkText(text string) error {
 	}
 }
 
-// checkUser is checkText for user names, which a colon ends (RFC 7617 §2).
-func checkUser(name string) error {
+// CheckUser is CheckText for user names, which a colon ends (RFC 7617 §2).
+func CheckUser(name string) error {
 	if strings.Contains(name, ":") {
 		return errors.New("holds a colon, which no registry login can carry")
 	}
-	return checkText(name)
+	return CheckText(name)
 }

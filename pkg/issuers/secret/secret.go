@@ -45,25 +45,25 @@ func (i *issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Cre
 	for _, r := range issuers.LoginHosts(req.Connector) {
 		hosts = append(hosts, r.Host)
 	}
-	now := time.Now()
-	m := merger{now: now, at: map[connector.Key]int{}}
+	m := pullsecret.NewMerger(time.Now())
+	var refused []error // the Secrets that are not offered
 	for _, s := range secrets {
-		if err := i.merge(&m, s, req.Connector.Ref.Name, hosts); err != nil {
+		err := i.merge(m, s, req.Connector.Ref.Name, hosts)
+		switch {
+		case errors.Is(err, connector.ErrDenied):
+			// It takes nothing from those that are offered.
+			refused = append(refused, err)
+		case err != nil:
 			return nil, err
 		}
 	}
-	if err := i.check(&m, secrets); err != nil {
+	if err := i.check(m, secrets, refused); err != nil {
 		return nil, err
 	}
-	for _, err := range m.refused {
-		m.warnings = append(m.warnings, "left out: "+err.Error())
+	for _, err := range refused {
+		m.Warn("left out: " + err.Error())
 	}
-	expires := m.expires()
-	return &connector.Credential{
-		Entries: m.entries, IssuedAt: now, ExpiresAt: expires, RefreshAt: m.first,
-		Static: true, LongLived: issuers.OutlivesADay(now, expires),
-		Grain: connector.GrainIdentity, Warnings: m.warnings,
-	}, nil
+	return m.Credential(), nil
 }
 
 func (i *issuer) read(ctx context.Context, objects issuers.Objects) ([]*connector.Object, error) {
@@ -84,37 +84,32 @@ func (i *issuer) read(ctx context.Context, objects issuers.Objects) ([]*connecto
 	return found, nil
 }
 
-// merge adds what one Secret holds. One that its owner does not offer takes
-// nothing from those that are offered.
-func (i *issuer) merge(m *merger, s *connector.Object, connectorName string, hosts []string) error {
+// merge adds what one Secret holds.
+func (i *issuer) merge(m *pullsecret.Merger, s *connector.Object, connectorName string, hosts []string) error {
 	login, err := pullsecret.Read(s, connectorName, hosts)
-	if errors.Is(err, connector.ErrDenied) {
-		m.refused = append(m.refused, err)
-		return nil
-	}
 	if err != nil {
 		return err
 	}
-	m.warnings = append(m.warnings, login.Warnings...)
+	m.Warn(login.Warnings...)
 	end, err := i.annotatedEnd(s)
 	if err != nil {
 		return err
 	}
 	for _, entry := range login.Entries {
-		m.add(s.Name, entry, end)
+		m.Add(fmt.Sprintf("Secret %q", s.Name), entry, end)
 	}
 	return nil
 }
 
-func (i *issuer) check(m *merger, secrets []*connector.Object) error {
-	if len(m.entries) == 0 && len(m.refused) > 0 {
-		return m.refused[0]
+func (i *issuer) check(m *pullsecret.Merger, secrets []*connector.Object, refused []error) error {
+	if m.Len() == 0 && len(refused) > 0 {
+		return refused[0]
 	}
-	if len(m.entries) == 0 {
-		return issuers.Terminate("SecretExpired", "Secret %q: its login has ended (%s); renew the Secret", secrets[0].Name, m.ended).Because(connector.ErrDenied)
+	if m.Len() == 0 {
+		return issuers.Terminate("SecretExpired", "Secret %q: its login has ended (%s); renew the Secret", secrets[0].Name, m.Ended()).Because(connector.ErrDenied)
 	}
-	if i.config.RequireSingleEntry && len(m.entries) != 1 {
-		return issuers.Terminate("NotSingleEntry", "there are %d logins (Secrets found: %d), and requireSingleEntry allows one", len(m.entries), len(secrets))
+	if i.config.RequireSingleEntry && m.Len() != 1 {
+		return issuers.Terminate("NotSingleEntry", "there are %d logins (Secrets found: %d), and requireSingleEntry allows one", m.Len(), len(secrets))
 	}
 	return nil
 }
@@ -130,67 +125,4 @@ func (i *issuer) annotatedEnd(s *connector.Object) (time.Time, error) {
 		return time.Time{}, issuers.Terminate("SecretInvalid", "Secret %q: annotation %s is not a time such as 2026-12-31T23:00:00Z", s.Name, i.config.ExpiresAnnotation)
 	}
 	return issuers.Believable(end), nil
-}
-
-// merger puts the logins of several Secrets together, in the order of their
-// names.
-type merger struct {
-	now     time.Time
-	entries []connector.Entry
-	owners  []string // the Secret of each entry
-	at      map[connector.Key]int
-	// The first and the last end of an entry, and whether one has none.
-	first, last time.Time
-	endless     bool
-	ended       string  // when the last entry ended that was left out
-	refused     []error // the Secrets that are not offered
-	warnings    []string
-}
-
-// expires is when nothing is left; before that, ended entries go one by one.
-func (m *merger) expires() time.Time {
-	if m.endless {
-		return time.Time{}
-	}
-	return m.last
-}
-
-// add takes one entry unless it has ended or its key is taken.
-func (m *merger) add(secret string, entry connector.Entry, end time.Time) {
-	if end.IsZero() {
-		end = entryEnd(entry)
-	}
-	if !end.IsZero() && !m.now.Before(end) {
-		m.ended = end.UTC().Format(time.RFC3339)
-		m.warnings = append(m.warnings, fmt.Sprintf("Secret %q: the login for %s ended at %s and is left out", secret, entry.Key, m.ended))
-		return
-	}
-	if i, taken := m.at[entry.Key]; taken {
-		if !m.entries[i].Equal(entry) {
-			m.warnings = append(m.warnings, fmt.Sprintf("Ambiguous: Secrets %q and %q hold different logins for %s; the one of %q is used", m.owners[i], secret, entry.Key, m.owners[i]))
-		}
-		return
-	}
-	m.at[entry.Key] = len(m.entries)
-	m.entries, m.owners = append(m.entries, entry), append(m.owners, secret)
-	switch {
-	case end.IsZero():
-		m.endless = true
-		return
-	case m.first.IsZero() || end.Before(m.first):
-		m.first = end
-	}
-	if end.After(m.last) {
-		m.last = end
-	}
-}
-
-// entryEnd is the exp of an entry whose secret is a JWT.
-func entryEnd(e connector.Entry) time.Time {
-	for _, s := range []connector.Secret{e.RegistryToken, e.IdentityToken, e.Password} {
-		if !s.IsZero() {
-			return issuers.TokenExpiry(s)
-		}
-	}
-	return time.Time{}
 }

@@ -178,7 +178,7 @@ func TestIssue(t *testing.T) {
 			conn(byLabel),
 			[]*connector.Object{dockerConfig("b", login("r.io", "second")), dockerConfig("a", login("r.io", "first")), dockerConfig("c", login("s.io", "third"))},
 			[]want{{"r.io", "robot", "first", "", ""}, {"s.io", "robot", "third", "", ""}},
-			[]string{`Ambiguous: Secrets "a" and "b" hold different logins for r.io; the one of "a" is used`},
+			[]string{`Ambiguous: Secret "a" and Secret "b" hold different logins for r.io; the first is used`},
 		},
 		"one of several that is not offered": {
 			conn(byLabel),
@@ -385,14 +385,16 @@ func TestExpiry(t *testing.T) {
 		expires, refresh time.Time // when all of it has ended, when the first part has
 		entries          int
 		warnings         int
+		gap              connector.Key
 	}{
-		"exp of a password that is a JWT": {[]*connector.Object{dockerConfig("a", login("r.io", token))}, soon, soon, 1, 0},
-		"the annotation wins":             {[]*connector.Object{annotated(dockerConfig("a", login("r.io", token)), later.Format(time.RFC3339))}, later, later, 1, 0},
-		"one ends before the other":       {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), later.Format(time.RFC3339)), dockerConfig("b", login("s.io", token))}, later, soon, 2, 0},
-		"one ends and one does not":       {[]*connector.Object{dockerConfig("a", login("r.io", "p")), dockerConfig("b", login("s.io", token))}, none, soon, 2, 0},
-		"an ended one is left out":        {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "2020-01-01T00:00:00Z"), dockerConfig("b", login("s.io", token))}, soon, soon, 1, 1},
-		"exp in milliseconds is no end":   {[]*connector.Object{dockerConfig("a", login("r.io", milliseconds))}, none, none, 1, 0},
-		"nor is an end nobody sees":       {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "9999-12-31T23:59:59-12:00")}, none, none, 1, 0},
+		"exp of a password that is a JWT": {[]*connector.Object{dockerConfig("a", login("r.io", token))}, soon, soon, 1, 0, connector.Key{}},
+		"the annotation wins":             {[]*connector.Object{annotated(dockerConfig("a", login("r.io", token)), later.Format(time.RFC3339))}, later, later, 1, 0, connector.Key{}},
+		"one ends before the other":       {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), later.Format(time.RFC3339)), dockerConfig("b", login("s.io", token))}, later, soon, 2, 0, connector.Key{}},
+		"one ends and one does not":       {[]*connector.Object{dockerConfig("a", login("r.io", "p")), dockerConfig("b", login("s.io", token))}, none, soon, 2, 0, connector.Key{}},
+		"an ended one leaves a gap":       {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "2020-01-01T00:00:00Z"), dockerConfig("b", login("s.io", token))}, soon, soon, 2, 1, connector.Key{Host: "r.io"}},
+		"which its successor fills":       {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "2020-01-01T00:00:00Z"), dockerConfig("b", login("r.io", token))}, soon, soon, 1, 1, connector.Key{}},
+		"exp in milliseconds is no end":   {[]*connector.Object{dockerConfig("a", login("r.io", milliseconds))}, none, none, 1, 0, connector.Key{}},
+		"nor is an end nobody sees":       {[]*connector.Object{annotated(dockerConfig("a", login("r.io", "p")), "9999-12-31T23:59:59-12:00")}, none, none, 1, 0, connector.Key{}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -402,6 +404,11 @@ func TestExpiry(t *testing.T) {
 			}
 			if diff := cmp.Diff([]time.Time{test.expires, test.refresh}, []time.Time{c.ExpiresAt, c.RefreshAt}); diff != "" {
 				t.Error(diff)
+			}
+			for _, e := range c.Entries {
+				if e.Anonymous != (e.Key == test.gap) {
+					t.Errorf("the entry for %s is anonymous: %v", e.Key, e.Anonymous)
+				}
 			}
 			if len(c.Entries) != test.entries || len(c.Warnings) != test.warnings || c.LongLived != test.expires.IsZero() {
 				t.Errorf("%d entries, warnings %q, longLived %v", len(c.Entries), c.Warnings, c.LongLived)
