@@ -62,6 +62,14 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Signal sends a signal that is expected to end the program, waits, and tells
+// how it ended.
+func (p *Process) Signal(signal syscall.Signal) *os.ProcessState {
+	_ = p.cmd.Process.Signal(signal) // it may have ended meanwhile
+	<-p.done
+	return p.cmd.ProcessState
+}
+
 // grace is how long Stop waits for a program to end by itself.
 const grace = 20 * time.Second
 

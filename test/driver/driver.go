@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/regcred/csi-driver-regcred/test/child"
 )
@@ -90,6 +91,10 @@ func (d *Driver) Kill() { d.process.Kill() }
 // not ending is an error.
 func (d *Driver) Stop() error { return d.process.Stop() }
 
+// Signal sends a signal that is expected to end the driver, waits, and tells
+// how it ended.
+func (d *Driver) Signal(signal syscall.Signal) *os.ProcessState { return d.process.Signal(signal) }
+
 // Endpoint is the CSI socket as gRPC names it.
 func (d *Driver) Endpoint() string { return "unix://" + filepath.Join(d.config.Dir, "csi.sock") }
 
@@ -124,7 +129,7 @@ func (d *Driver) Audit() ([]map[string]any, error) {
 // Metric returns the value of one time series, written as Prometheus shows it,
 // such as regcred_issue_total{issuer="secret",result="success"}.
 func (d *Driver) Metric(ctx context.Context, series string) (float64, error) {
-	text, err := d.page(ctx, "/metrics")
+	text, err := d.Metrics(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -135,6 +140,9 @@ func (d *Driver) Metric(ctx context.Context, series string) (float64, error) {
 	}
 	return 0, fmt.Errorf("no metric %s", series)
 }
+
+// Metrics is the whole page of metrics.
+func (d *Driver) Metrics(ctx context.Context) (string, error) { return d.page(ctx, "/metrics") }
 
 // Descriptors lists what the driver has open, by what each descriptor is:
 // a path, or the kind of a nameless one.

@@ -77,6 +77,15 @@ func (k *Kubelet) volumeDir(v Volume) string {
 
 // Publish mounts the volume. Called again it is the periodic republish.
 func (k *Kubelet) Publish(ctx context.Context, v Volume) error {
+	if err := k.Prepare(v); err != nil {
+		return err
+	}
+	return k.Send(ctx, k.Request(v))
+}
+
+// Prepare makes what the kubelet makes before it calls a driver: the volume's
+// directory, and vol_data.json in it.
+func (k *Kubelet) Prepare(v Volume) error {
 	if err := os.MkdirAll(k.volumeDir(v), 0o750); err != nil {
 		return err
 	}
@@ -87,9 +96,11 @@ func (k *Kubelet) Publish(ctx context.Context, v Volume) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(k.volumeDir(v), "vol_data.json"), data, 0o644); err != nil {
-		return err
-	}
+	return os.WriteFile(filepath.Join(k.volumeDir(v), "vol_data.json"), data, 0o644)
+}
+
+// Request is what the kubelet sends to publish the volume.
+func (k *Kubelet) Request(v Volume) *csi.NodePublishVolumeRequest {
 	volumeContext := map[string]string{
 		"csi.storage.k8s.io/ephemeral":           "true",
 		"csi.storage.k8s.io/pod.name":            v.Pod,
@@ -98,21 +109,31 @@ func (k *Kubelet) Publish(ctx context.Context, v Volume) error {
 		"csi.storage.k8s.io/serviceAccount.name": v.ServiceAccount,
 	}
 	maps.Copy(volumeContext, v.Attributes)
-	_, err = k.node.NodePublishVolume(ctx, &csi.NodePublishVolumeRequest{
+	return &csi.NodePublishVolumeRequest{
 		VolumeId: v.ID(), TargetPath: k.Target(v), Readonly: true, VolumeContext: volumeContext,
 		VolumeCapability: &csi.VolumeCapability{
 			AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{}},
 			AccessMode: &csi.VolumeCapability_AccessMode{Mode: csi.VolumeCapability_AccessMode_SINGLE_NODE_WRITER},
 		},
-	})
+	}
+}
+
+// Send publishes by a request as it stands, also one that no kubelet would make.
+func (k *Kubelet) Send(ctx context.Context, req *csi.NodePublishVolumeRequest) error {
+	_, err := k.node.NodePublishVolume(ctx, req)
+	return err
+}
+
+// Remove unpublishes by id and target, also where no kubelet would.
+func (k *Kubelet) Remove(ctx context.Context, id, target string) error {
+	_, err := k.node.NodeUnpublishVolume(ctx, &csi.NodeUnpublishVolumeRequest{VolumeId: id, TargetPath: target})
 	return err
 }
 
 // Unpublish unmounts the volume and removes the pod's directory, as the
 // kubelet does for a pod that ended.
 func (k *Kubelet) Unpublish(ctx context.Context, v Volume) error {
-	_, err := k.node.NodeUnpublishVolume(ctx, &csi.NodeUnpublishVolumeRequest{VolumeId: v.ID(), TargetPath: k.Target(v)})
-	if err != nil {
+	if err := k.Remove(ctx, v.ID(), k.Target(v)); err != nil {
 		return err
 	}
 	return k.Forget(v)
