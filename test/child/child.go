@@ -23,7 +23,8 @@ type Process struct {
 	err  error // valid once done is closed
 }
 
-// Start runs cmd with both outputs appended to the file log.
+// Start runs cmd with both outputs appended to the file log. What cmd asks of
+// its process beyond the group of its own is kept.
 func Start(name string, cmd *exec.Cmd, log string) (*Process, error) {
 	file, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -31,7 +32,10 @@ func Start(name string, cmd *exec.Cmd, log string) (*Process, error) {
 	}
 	defer file.Close()
 	cmd.Stdout, cmd.Stderr = file, file
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
@@ -45,6 +49,9 @@ func Start(name string, cmd *exec.Cmd, log string) (*Process, error) {
 
 // PID is the process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the program has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Log is what the program wrote so far, and what earlier runs wrote into the
 // same file.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -32,6 +33,10 @@ type Config struct {
 	// added to its environment.
 	Program string
 	Env     []string
+	// EndsWithParent has the kernel kill the driver when the test process ends,
+	// however it does: for tests that leave no orphan when they are killed. The
+	// threads of such a test must not end before it.
+	EndsWithParent bool
 }
 
 // Driver is a csi-driver that can be killed and started again.
@@ -55,6 +60,9 @@ func Start(ctx context.Context, c Config) (*Driver, error) {
 func (d *Driver) Start(ctx context.Context) error {
 	cmd := exec.Command(cmp.Or(d.config.Program, "csi-driver"), d.arguments()...)
 	cmd.Env = append(os.Environ(), d.config.Env...)
+	if d.config.EndsWithParent {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	}
 	process, err := child.Start("csi-driver", cmd, filepath.Join(d.config.Dir, "driver.log"))
 	if err != nil {
 		return err
@@ -83,6 +91,9 @@ func (d *Driver) Command() string {
 
 // PID is the process id of the present run.
 func (d *Driver) PID() int { return d.process.PID() }
+
+// Done is closed when the present run has ended.
+func (d *Driver) Done() <-chan struct{} { return d.process.Done() }
 
 // Kill ends the driver as kill -9 does.
 func (d *Driver) Kill() { d.process.Kill() }
@@ -186,11 +197,14 @@ func (d *Driver) page(ctx context.Context, path string) (string, error) {
 	return string(body), err
 }
 
-// freeAddress finds a free port.
+// freeAddress finds a port below those that the kernel gives to connections:
+// it must still be free when the driver is started again.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	for range 50 {
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(10000+rand.IntN(20000)))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", errors.New("no free port")
 }

@@ -12,9 +12,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"time"
 
 	csi "github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -32,12 +34,17 @@ type Kubelet struct {
 // connects at the first call, and again after the driver was restarted.
 func New(dir, endpoint string) (*Kubelet, error) {
 	conn, err := grpc.NewClient(endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: time.Second}))
 	if err != nil {
 		return nil, err
 	}
 	return &Kubelet{dir: dir, conn: conn, node: csi.NewNodeClient(conn)}, nil
 }
+
+// reconnect makes a call wait for a driver that starts as little as the
+// kubelet's own calls do, each of which dials anew.
+var reconnect = backoff.Config{BaseDelay: 5 * time.Millisecond, Multiplier: 1.5, MaxDelay: 50 * time.Millisecond}
 
 // Close ends the connection.
 func (k *Kubelet) Close() error { return k.conn.Close() }
