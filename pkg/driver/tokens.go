@@ -46,17 +46,38 @@ func (r rules) tokens(raw string, subject connector.Subject) (map[string]issuers
 			return nil, "", connector.Errorf(connector.ErrInvalid, "the ServiceAccount tokens are not a JSON object of audiences")
 		}
 	}
-	tokens := make(map[string]issuers.Token, len(sent))
-	var uid string
-	bound := false
+	tokens, uid, bound, err := checkTokens(sent, subject)
+	if err != nil {
+		return nil, "", err
+	}
+	if r.requirePodToken && !bound {
+		return nil, "", connector.Errorf(connector.ErrPrecondition, "the kubelet sent no pod-bound token for audience %s in %s: list that audience first in the tokenRequests of the CSIDriver object, and let its serviceAccountTokenInSecrets agree with --token-source", Name, r.tokenSource)
+	}
+	return tokens, uid, nil
+}
+
+// CheckTokens compares tokens, by audience, with what is said of the subject,
+// as a publish does, and returns them with the ServiceAccount's UID.
+func CheckTokens(sent map[string]connector.Secret, subject connector.Subject) (map[string]issuers.Token, string, error) {
+	all := make(map[string]podToken, len(sent))
+	for audience, token := range sent {
+		all[audience] = podToken{Token: token.Reveal()}
+	}
+	tokens, uid, _, err := checkTokens(all, subject)
+	return tokens, uid, err
+}
+
+// checkTokens also reports whether a token for this driver names its pod.
+func checkTokens(sent map[string]podToken, subject connector.Subject) (tokens map[string]issuers.Token, uid string, bound bool, err error) {
+	tokens = make(map[string]issuers.Token, len(sent))
 	for _, audience := range slices.Sorted(maps.Keys(sent)) {
 		token := sent[audience]
 		said, err := readClaims(audience, token.Token)
 		if err != nil {
-			return nil, "", err
+			return nil, "", false, err
 		}
 		if claim := said.contradicts(audience, subject, uid); claim != "" {
-			return nil, "", connector.Errorf(connector.ErrDenied, "the token for audience %q is not for the pod of this volume, %s/%s: its %s differs", audience, subject.Namespace, subject.Pod, claim)
+			return nil, "", false, connector.Errorf(connector.ErrDenied, "the token for audience %q is not for %s: its %s differs", audience, bearer(subject), claim)
 		}
 		uid = cmp.Or(said.Kubernetes.ServiceAccount.UID, uid)
 		bound = bound || audience == Name && said.podBound()
@@ -65,10 +86,15 @@ func (r rules) tokens(raw string, subject connector.Subject) (map[string]issuers
 			tokens[audience] = issuers.Token{JWT: connector.NewSecret(token.Token), ExpiresAt: earliest(token.ExpirationTimestamp, said.ExpiresAt)}
 		}
 	}
-	if r.requirePodToken && !bound {
-		return nil, "", connector.Errorf(connector.ErrPrecondition, "the kubelet sent no pod-bound token for audience %s in %s: list that audience first in the tokenRequests of the CSIDriver object, and let its serviceAccountTokenInSecrets agree with --token-source", Name, r.tokenSource)
+	return tokens, uid, bound, nil
+}
+
+// bearer names whom a token has to be for.
+func bearer(s connector.Subject) string {
+	if s.Pod == "" {
+		return "ServiceAccount " + s.String()
 	}
-	return tokens, uid, nil
+	return "the pod of this volume, " + s.Namespace + "/" + s.Pod
 }
 
 // readClaims does not verify the signature. The claims are only compared with
