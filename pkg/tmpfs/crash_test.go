@@ -106,6 +106,7 @@ func TestKilled(t *testing.T) {
 					}
 					return
 				}
+				d := diskAt(t, d.kubeletDir) // with no memory of what was there
 				assertPublished(t, d, place, c.published)
 				if c.either != nil {
 					assertOneOf(t, contentOf(t, place.Target), c.either)

@@ -24,13 +24,14 @@ type Options struct {
 }
 
 // Disk implements volume.Disk on Linux 5.12 and newer. It keeps one descriptor
-// and no state about volumes: the kernel is asked each time.
+// and trusts no memory of volumes: the kernel is asked each time.
 type Disk struct {
 	kubeletDir string
 	reserved   []string
 	root       int // O_PATH descriptor of kubeletDir
 	noswap     bool
 	warning    string
+	seen       seen
 	// step, when set, is called between the steps that change something; an
 	// error ends the operation there.
 	step func(name string) error
@@ -111,9 +112,10 @@ func swapIsOn() bool {
 	return err == nil && bytes.Count(areas, []byte("\n")) > 1
 }
 
-func (d *Disk) reach(step string) error {
+// reach is called before each step, with what it works on.
+func (d *Disk) reach(step, name string) error {
 	if d.step == nil {
 		return nil
 	}
-	return d.step(step)
+	return d.step(step + name)
 }

@@ -21,6 +21,8 @@ const (
 	// markerLive ends the marker of a volume in use. Remove cuts it off first,
 	// so that a volume whose content is gone never counts as published.
 	markerLive = " live\n"
+	// markerSize is the length of a living volume's marker.
+	markerSize = uint64(len(source) + 1 + 2*sha256.Size + len(markerLive))
 )
 
 // markerOf is what the marker of a volume says, without its ending.

@@ -63,8 +63,11 @@ func (d *Disk) Publish(place volume.Place, files render.Files) error {
 		return err
 	}
 	err = d.attach(mount, parent, name, place)
-	if errors.Is(err, errThere) {
+	switch {
+	case errors.Is(err, errThere):
 		_, err = d.Update(place, files, true) // nobody else sweeps what was there
+	case err == nil:
+		d.see(mount, place)
 	}
 	return err
 }
@@ -126,7 +129,7 @@ func setReadOnly(mount int, on bool) error {
 
 // attach moves a finished mount onto the target.
 func (d *Disk) attach(mount, parent int, name string, place volume.Place) error {
-	if err := d.reach("mkdir target"); err != nil {
+	if err := d.reach("mkdir target", ""); err != nil {
 		return err
 	}
 	err := unix.Mkdirat(parent, name, 0o750)
@@ -138,7 +141,7 @@ func (d *Disk) attach(mount, parent int, name string, place volume.Place) error 
 		}
 	}
 	if err == nil {
-		err = d.reach("move")
+		err = d.reach("move", "")
 	}
 	if err == nil {
 		// A symlink put at name meanwhile is not followed, but refused.

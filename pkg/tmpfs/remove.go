@@ -30,6 +30,7 @@ func (d *Disk) RemoveOrphan(target string) (busy bool, err error) {
 
 // remove ends the volumes that are one of ends.
 func (d *Disk) remove(place volume.Place, ends ...occupant) (busy bool, err error) {
+	d.seen.forget(place)
 	parent, name, err := d.openParent(place.Target)
 	if absent(err) {
 		return false, nil
@@ -53,7 +54,7 @@ func (d *Disk) remove(place volume.Place, ends ...occupant) (busy bool, err erro
 			if err != nil {
 				return busy, fmt.Errorf("unmounting %s: %w", place.Target, err)
 			}
-			if err := d.reach("rmdir"); err != nil {
+			if err := d.reach("rmdir", ""); err != nil {
 				return busy, err
 			}
 			if unix.Unlinkat(parent, name, unix.AT_REMOVEDIR) == nil {
@@ -91,7 +92,7 @@ func (d *Disk) cutVolume(r root, id string) error {
 	if err := setReadOnly(int(r), false); err != nil {
 		return err
 	}
-	if err := d.reach("unmark"); err != nil {
+	if err := d.reach("unmark", ""); err != nil {
 		return err
 	}
 	if err := r.unmark(id); err != nil {
@@ -105,14 +106,14 @@ func (d *Disk) cutVolume(r root, id string) error {
 		if !strings.HasPrefix(name, generationPrefix) && !strings.HasPrefix(name, directoryPrefix) {
 			continue // the marker or a link
 		}
-		if err := d.reach("cut " + name); err != nil {
+		if err := d.reach("cut ", name); err != nil {
 			return err
 		}
 		if err := r.cutDirectory(name, false); err != nil {
 			return err
 		}
 	}
-	return d.reach("unmount")
+	return d.reach("unmount", "")
 }
 
 // unmark turns a live volume into an ending one, in one step.

@@ -8,6 +8,22 @@ import (
 
 // Published reports whether this volume is at its target now.
 func (d *Disk) Published(place volume.Place) (bool, error) {
+	rel, err := d.below(place.Target)
+	if err != nil {
+		return false, err
+	}
+	mount, live, err := seenAt(d.root, rel+"/"+markerName)
+	switch {
+	case absent(err):
+		return false, nil
+	case err == nil && live && d.seen.is(place, mount):
+		return true, nil
+	}
+	return d.publishedByMarker(place)
+}
+
+// publishedByMarker opens the target, and reads there whose it is.
+func (d *Disk) publishedByMarker(place volume.Place) (bool, error) {
 	fd, err := d.openTarget(place.Target)
 	if absent(err) {
 		return false, nil
@@ -17,7 +33,18 @@ func (d *Disk) Published(place volume.Place) (bool, error) {
 	}
 	defer shut(fd)
 	kind, err := occupantOf(fd, place.ID)
-	return err == nil && kind == liveVolume, err
+	if err != nil || kind != liveVolume {
+		return false, err
+	}
+	d.see(fd, place)
+	return true, nil
+}
+
+// see remembers the mount that a descriptor shows as that of a living volume.
+func (d *Disk) see(fd int, place volume.Place) {
+	if mount, live, err := seenAt(fd, markerName); err == nil && live && mount != 0 {
+		d.seen.remember(place, mount)
+	}
 }
 
 // Usage returns what statfs says of a published volume.

@@ -113,7 +113,7 @@ func (d *Disk) rewrite(r root, entries []entry, access access) (bool, error) {
 		w.undo()
 		return false, err
 	}
-	if err := d.reach("drop links"); err != nil {
+	if err := d.reach("drop links", ""); err != nil {
 		return true, err
 	}
 	return true, clone.dropLinks(there, entries)
@@ -170,7 +170,7 @@ func (d *Disk) sweep(r root) error {
 	}
 	defer clone.close()
 	for _, name := range names {
-		if err := d.reach("sweep " + name); err != nil {
+		if err := d.reach("sweep ", name); err != nil {
 			return err
 		}
 		if err := clone.cut(name, true); err != nil {

@@ -14,12 +14,12 @@ type writer struct {
 	root
 	access access
 	made   []string // names at the root, so that undo can remove them
-	reach  func(step string) error
+	reach  func(step, name string) error
 }
 
 // mark writes the marker of the volume id.
 func (w *writer) mark(id string) error {
-	return w.create(markerName, []byte(markerOf(id)+markerLive), markerMode)
+	return w.create(markerName, []byte(markerOf(id)+markerLive), 0, markerMode)
 }
 
 // content writes a generation and returns its name.
@@ -90,7 +90,7 @@ func (w *writer) above(top, file string, made *[]string) error {
 }
 
 func (w *writer) mkdir(name string) error {
-	if err := w.reach("mkdir " + name); err != nil {
+	if err := w.reach("mkdir ", name); err != nil {
 		return err
 	}
 	w.made = append(w.made, name)
@@ -100,18 +100,17 @@ func (w *writer) mkdir(name string) error {
 	return nil
 }
 
+// file writes a file and opens it to its readers.
 func (w *writer) file(path string, data []byte) error {
-	if err := w.create(path, data, 0o600); err != nil {
-		return err
-	}
-	return w.grant(path, w.access.mode)
+	return w.create(path, data, w.access.gid, w.access.mode)
 }
 
-func (w *writer) create(path string, data []byte, mode uint32) error {
-	if err := w.reach("create " + path); err != nil {
+// create writes a file; until it is whole, it is root's alone.
+func (w *writer) create(path string, data []byte, gid int, mode uint32) error {
+	if err := w.reach("create ", path); err != nil {
 		return err
 	}
-	fd, err := unix.Openat(int(w.root), path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+	fd, err := unix.Openat(int(w.root), path, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return writing(path, err)
 	}
@@ -123,11 +122,20 @@ func (w *writer) create(path string, data []byte, mode uint32) error {
 		}
 		data = data[max(n, 0):]
 	}
+	// The mode is set apart from creation because of the umask, and after the
+	// group.
+	if gid != 0 {
+		if err := unix.Fchown(fd, -1, gid); err != nil {
+			return writing(path, err)
+		}
+	}
+	if err := unix.Fchmod(fd, mode); err != nil {
+		return writing(path, err)
+	}
 	return nil
 }
 
-// grant opens a finished file or directory to its readers. The mode is set
-// apart from creation because of the umask, and after the group.
+// grant opens a finished directory to its readers.
 func (w *writer) grant(path string, mode uint32) error {
 	if w.access.gid != 0 {
 		if err := unix.Fchownat(int(w.root), path, -1, w.access.gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -156,7 +164,7 @@ func (w *writer) links(entries []entry, there []string) error {
 }
 
 func (w *writer) link(to, path string) error {
-	if err := w.reach("link " + path); err != nil {
+	if err := w.reach("link ", path); err != nil {
 		return err
 	}
 	if err := unix.Symlinkat(to, int(w.root), path); err != nil {
@@ -177,7 +185,7 @@ func (w *writer) switchTo(generation string) error {
 		return err
 	}
 	w.made = append(w.made, dataNext)
-	if err := w.reach("switch"); err != nil {
+	if err := w.reach("switch", ""); err != nil {
 		return err
 	}
 	if err := unix.Renameat(int(w.root), dataNext, int(w.root), dataLink); err != nil {

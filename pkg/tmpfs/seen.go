@@ -1,0 +1,59 @@
+package tmpfs
+
+import (
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/regcred/csi-driver-regcred/pkg/volume"
+)
+
+// seen remembers under which mount id each volume was last found alive at its
+// target. The kernel never gives such an id twice (statx(2),
+// STATX_MNT_ID_UNIQUE, Linux 6.8), so where it is still there, one call
+// answers what else takes opening the volume and reading its marker.
+type seen struct {
+	mu  sync.Mutex
+	ids map[volumeAt]uint64
+}
+
+// volumeAt is what a Place says of identity.
+type volumeAt struct{ id, target string }
+
+func (s *seen) is(place volume.Place, mount uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, ok := s.ids[volumeAt{place.ID, place.Target}]
+	return ok && id == mount
+}
+
+func (s *seen) remember(place volume.Place, mount uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ids == nil {
+		s.ids = map[volumeAt]uint64{}
+	}
+	s.ids[volumeAt{place.ID, place.Target}] = mount
+}
+
+func (s *seen) forget(place volume.Place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.ids, volumeAt{place.ID, place.Target})
+}
+
+// seenAt looks at the marker below a path: under which mount id it is there,
+// 0 where the kernel does not tell, and whether it says that the volume lives.
+// The path is not confined: what it leads to only ever counts when it is the
+// mount that a confined resolution found.
+func seenAt(dir int, path string) (mount uint64, live bool, err error) {
+	var stat unix.Statx_t
+	const flags = unix.AT_SYMLINK_NOFOLLOW | unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT
+	if err := unix.Statx(dir, path, flags, unix.STATX_SIZE|unix.STATX_MNT_ID_UNIQUE, &stat); err != nil {
+		return 0, false, err
+	}
+	if stat.Mask&unix.STATX_MNT_ID_UNIQUE != 0 {
+		mount = stat.Mnt_id
+	}
+	return mount, stat.Size == markerSize, nil
+}
