@@ -68,7 +68,7 @@ func (d *Driver) Start(ctx context.Context) error {
 		return err
 	}
 	d.process = process
-	ready := func(ctx context.Context) error { _, err := d.page(ctx, "/readyz"); return err }
+	ready := func(ctx context.Context) error { _, err := d.Page(ctx, "/readyz"); return err }
 	if err := process.Ready(ctx, ready); err != nil {
 		process.Kill()
 		return err
@@ -140,7 +140,7 @@ func (d *Driver) Audit() ([]map[string]any, error) {
 // Metric returns the value of one time series, written as Prometheus shows it,
 // such as regcred_issue_total{issuer="secret",result="success"}.
 func (d *Driver) Metric(ctx context.Context, series string) (float64, error) {
-	text, err := d.Metrics(ctx)
+	text, err := d.Page(ctx, "/metrics")
 	if err != nil {
 		return 0, err
 	}
@@ -151,9 +151,6 @@ func (d *Driver) Metric(ctx context.Context, series string) (float64, error) {
 	}
 	return 0, fmt.Errorf("no metric %s", series)
 }
-
-// Metrics is the whole page of metrics.
-func (d *Driver) Metrics(ctx context.Context) (string, error) { return d.page(ctx, "/metrics") }
 
 // Descriptors lists what the driver has open, by what each descriptor is:
 // a path, or the kind of a nameless one.
@@ -177,7 +174,9 @@ func (d *Driver) Descriptors() ([]string, error) {
 	return open, nil
 }
 
-func (d *Driver) page(ctx context.Context, path string) (string, error) {
+// Page is what the driver answers on HTTP; any status but 200 is an error
+// beside the text.
+func (d *Driver) Page(ctx context.Context, path string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.http+path, nil)
 	if err != nil {
 		return "", err
