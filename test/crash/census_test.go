@@ -1,0 +1,242 @@
+package crash
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
+)
+
+// login is what a registry client finds for one host.
+type login struct{ Host, User, Password string }
+
+// shown reads a volume as its pod does. The error says what is missing or torn.
+func (n *node) shown(v kubelet.Volume) ([]login, error) {
+	all, err := loginsIn(filepath.Join(n.kubelet.Target(v), "config.json"))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range all {
+		if _, made := n.provider.Find(l.User, l.Password); !made && l.Password != passwordOf(l.User) {
+			return nil, fmt.Errorf("the login of %s for %s is not one that was made", l.User, l.Host)
+		}
+	}
+	return all, nil
+}
+
+// agree compares the files of one generation with each other: what a pod reads
+// must come from one moment.
+func (n *node) agree(v kubelet.Volume) error {
+	target := n.kubelet.Target(v)
+	generation, err := os.Readlink(filepath.Join(target, "..data"))
+	if err != nil {
+		return err
+	}
+	all, err := loginsIn(filepath.Join(target, generation, "config.json"))
+	if err != nil {
+		return err
+	}
+	var fields []string
+	for _, pattern := range []string{"password", "*/password"} {
+		files, err := filepath.Glob(filepath.Join(target, generation, pattern))
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			password, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			fields = append(fields, strings.TrimSpace(string(password)))
+		}
+	}
+	for _, l := range all {
+		if !slices.Contains(fields, l.Password) {
+			return fmt.Errorf("config.json and the fields of %s differ", generation)
+		}
+	}
+	return nil
+}
+
+func loginsIn(file string) ([]login, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var config struct {
+		Auths map[string]struct{ Auth string }
+	}
+	if err := json.Unmarshal(content, &config); err != nil {
+		return nil, fmt.Errorf("%s is torn (%d bytes): %w", file, len(content), err)
+	}
+	var all []login
+	for host, entry := range config.Auths {
+		text, err := base64.StdEncoding.DecodeString(entry.Auth)
+		if err != nil {
+			return nil, fmt.Errorf("%s: the login for %s is torn: %w", file, host, err)
+		}
+		user, password, _ := strings.Cut(string(text), ":")
+		all = append(all, login{host, user, password})
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s holds no login: %s", file, content)
+	}
+	slices.SortFunc(all, func(a, b login) int { return strings.Compare(a.Host, b.Host) })
+	return all, nil
+}
+
+// census lists everything that the driver has in the world, each item in a
+// form that expected can name.
+func (n *node) census() (items []string, err error) {
+	for _, point := range n.mounts() {
+		items = append(items, "mount "+point)
+	}
+	err = filepath.WalkDir(n.dir, func(path string, e os.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // it went meanwhile
+		}
+		rel := strings.TrimPrefix(path, n.dir+"/")
+		switch {
+		case err != nil:
+			return err
+		case strings.HasPrefix(rel, "connectors"):
+			return filepath.SkipDir
+		case strings.HasPrefix(rel, "kubelet/pods/") && e.Name() == "mount":
+			items = append(items, "target "+rel)
+			return filepath.SkipDir
+		case !e.IsDir() || strings.HasPrefix(rel, "kubelet/pods/"):
+			items = append(items, rel)
+		}
+		return nil
+	})
+	for _, o := range n.provider.Living() {
+		items = append(items, "object "+o.Name)
+	}
+	slices.Sort(items)
+	return items, err
+}
+
+// expected is the census of a node on which just these volumes are published.
+// Each shows a login of the provider's, whose object must live, and maybe a
+// static one.
+func (n *node) expected(live []kubelet.Volume) (items []string, err error) {
+	items = []string{
+		"mount driver/run", "driver/run/regcred-run", "driver/state/lock", "driver/state/boot-id",
+		"driver/csi.sock", "driver/audit.log", "driver/driver.log",
+	}
+	if n.killer != nil {
+		items = append(items, "seccomp.sock")
+	}
+	objects := map[string]bool{}
+	for _, v := range live {
+		dir := strings.TrimPrefix(filepath.Dir(n.kubelet.Target(v)), n.dir+"/")
+		for up := dir; up != "kubelet/pods"; up = filepath.Dir(up) {
+			items = append(items, up)
+		}
+		items = append(items, dir+"/vol_data.json", "target "+dir+"/mount", "mount "+dir+"/mount", "driver/run/volumes/"+hash(v.ID()))
+		logins, err := n.shown(v)
+		if err = errors.Join(err, n.agree(v)); err != nil {
+			return nil, err
+		}
+		for _, l := range logins {
+			if o, made := n.provider.Find(l.User, l.Password); made {
+				objects[o.Name] = true
+			}
+		}
+	}
+	for name := range objects {
+		items = append(items, "object "+name, "driver/state/intents/"+hash(name))
+	}
+	slices.Sort(items)
+	return slices.Compact(items), nil
+}
+
+func hash(key string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(key))) }
+
+// difference says what is there too many, or missing, on a node with just
+// these volumes. The names of credential records are the driver's secret, so
+// there only the number counts: one for each credential that is shown.
+func (n *node) difference(live []kubelet.Volume) string {
+	want, err := n.expected(live)
+	if err != nil {
+		return err.Error()
+	}
+	got, err := n.census()
+	if err != nil {
+		return err.Error()
+	}
+	isCredential := func(item string) bool { return strings.HasPrefix(item, "driver/run/credentials/") }
+	records := 0
+	for _, item := range got {
+		if isCredential(item) && !strings.Contains(item, ".") {
+			records++
+		}
+	}
+	got = slices.DeleteFunc(got, func(item string) bool { return isCredential(item) && !strings.Contains(item, ".") })
+	diff := cmp.Diff(want, got)
+	if wanted := n.credentials(live); records != wanted {
+		diff += fmt.Sprintf("%d credential records for %d credentials\n", records, wanted)
+	}
+	for _, mistake := range n.provider.Mistakes() {
+		diff += "the provider says: " + mistake + "\n"
+	}
+	return diff
+}
+
+// credentials counts the different logins that the volumes show.
+func (n *node) credentials(live []kubelet.Volume) int {
+	distinct := map[login]bool{}
+	for _, v := range live {
+		logins, err := n.shown(v)
+		if err != nil {
+			return -1
+		}
+		for _, l := range logins {
+			distinct[l] = true
+		}
+	}
+	return len(distinct)
+}
+
+// settled waits until nothing is there too many. What ends in the background
+// needs a moment.
+func (n *node) settled(live ...kubelet.Volume) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	defer cancel()
+	n.await(ctx, func() error {
+		if diff := n.difference(live); diff != "" {
+			return fmt.Errorf("(-want +got):\n%s", diff)
+		}
+		return nil
+	})
+}
+
+// await asks until the answer is nil.
+func (n *node) await(ctx context.Context, done func() error) {
+	n.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := done()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			n.t.Fatalf("in vain: %v", err)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"k8s.io/mount-utils"
+
+	"github.com/regcred/csi-driver-regcred/test/crash/provider"
+	"github.com/regcred/csi-driver-regcred/test/driver"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
+)
+
+// patience bounds every wait; nothing is measured by it.
+const patience = time.Minute
+
+const namespace = "ci"
+
+// node is a machine with a kubelet, a driver that can be killed, and a
+// provider that no kill reaches.
+type node struct {
+	t        *testing.T
+	dir      string
+	provider *provider.Provider
+	driver   *driver.Driver
+	kubelet  *kubelet.Kubelet
+	killer   *killer // nil unless asked for
+}
+
+// newNode starts a node whose driver may be killed before any system call if
+// deadly. All it mounts lies below one directory and goes with the test.
+func newNode(t *testing.T, deadly bool, flags ...string) *node {
+	t.Helper()
+	n := &node{t: t}
+	var err error
+	n.dir, err = os.MkdirTemp("", "crash-") // short: sockets lie in it
+	must(t, err)
+	t.Cleanup(func() { must(t, os.Remove(n.dir)) })
+	must(t, unix.Mount("crash", n.dir, "tmpfs", 0, "mode=0755"))
+	t.Cleanup(n.unmountAll)
+	for _, dir := range []string{n.at("kubelet/pods"), n.at("connectors"), n.at("driver")} {
+		must(t, os.MkdirAll(dir, 0o755))
+	}
+	n.provider, err = provider.Start()
+	must(t, err)
+	t.Cleanup(func() { must(t, n.provider.Close()) })
+	n.declare("objects", `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken}}`)
+
+	config := driver.Config{
+		Dir: n.at("driver"), KubeletDir: n.at("kubelet"), Connectors: n.at("connectors"), Program: "/proc/self/exe",
+		Env: []string{driverVariable + "=1"}, EndsWithParent: true,
+		Flags: append([]string{"--allowed-hosts=127.0.0.1", "--linger=0s"}, flags...),
+	}
+	if deadly {
+		n.killer = newKiller(t, n.dir)
+		config.Env = append(config.Env, n.killer.supervisor.Env()...)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	n.driver, err = driver.Start(ctx, config)
+	must(t, err)
+	t.Cleanup(func() {
+		n.driver.Kill()
+		if t.Failed() {
+			t.Logf("the driver's log:\n%s", tail(n.driver.Log()))
+		}
+	})
+	n.kubelet, err = kubelet.New(n.at("kubelet"), n.driver.Endpoint())
+	must(t, err)
+	t.Cleanup(func() { must(t, n.kubelet.Close()) })
+	return n
+}
+
+func (n *node) at(name string) string { return filepath.Join(n.dir, name) }
+
+// mounts are the mount points below the node's directory, relative to it.
+func (n *node) mounts() []string {
+	n.t.Helper()
+	table, err := mount.ParseMountInfo("/proc/self/mountinfo")
+	must(n.t, err)
+	var points []string
+	for _, m := range table {
+		if rel, below := strings.CutPrefix(m.MountPoint, n.dir+"/"); below {
+			points = append(points, rel)
+		}
+	}
+	return points
+}
+
+func (n *node) unmountAll() {
+	if err := unix.Unmount(n.dir, unix.MNT_DETACH); err != nil {
+		n.t.Errorf("unmounting %s: %v", n.dir, err)
+	}
+}
+
+// declare writes a Connector of the provider's registry.
+func (n *node) declare(name, spec string) {
+	n.t.Helper()
+	n.write(name+".yaml", fmt.Sprintf("{apiVersion: regcred.dev/v1alpha1, kind: Connector, metadata: {name: %s, namespace: %s}, spec: {address: \"http://%s\", %s}}\n",
+		name, namespace, n.provider.Host(), spec))
+}
+
+// login writes a Secret with a user name and a password.
+func (n *node) login(name, user string) {
+	n.t.Helper()
+	n.write("secret-"+name+".yaml", fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s, namespace: %s}, type: kubernetes.io/basic-auth, stringData: {username: %s, password: %s}}\n",
+		name, namespace, user, passwordOf(user)))
+}
+
+// passwordOf tells a whole static login from a torn one.
+func passwordOf(user string) string { return strings.Repeat("p-"+user+".", 20) }
+
+// write replaces a manifest in one step.
+func (n *node) write(name, content string) {
+	n.t.Helper()
+	next := n.at("next-" + name)
+	must(n.t, os.WriteFile(next, []byte(content), 0o600))
+	must(n.t, os.Rename(next, filepath.Join(n.at("connectors"), name)))
+}
+
+// start runs the driver again, after it has ended.
+func (n *node) start() error {
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	defer cancel()
+	return n.driver.Start(ctx)
+}
+
+// restart kills the driver, if it lives, and runs it again in peace.
+func (n *node) restart() {
+	n.t.Helper()
+	n.driver.Kill()
+	if n.killer != nil {
+		n.killer.Arm(0)
+	}
+	must(n.t, n.start())
+}
+
+func (n *node) publish(v kubelet.Volume) error {
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	defer cancel()
+	return n.kubelet.Publish(ctx, v)
+}
+
+func (n *node) unpublish(v kubelet.Volume) error {
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	defer cancel()
+	return n.kubelet.Unpublish(ctx, v)
+}
+
+// vanish is a pod that was removed by force while nobody watched: of its
+// directory, only what is mounted stays.
+func (n *node) vanish(v kubelet.Volume) {
+	n.t.Helper()
+	pod := filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(n.kubelet.Target(v)))))
+	if err := os.RemoveAll(pod); err != nil && !errors.Is(err, unix.EROFS) && !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.EBUSY) {
+		must(n.t, err)
+	}
+}
+
+// aPod asks for one volume with credentials of the connectors.
+func aPod(name, connectors string, attributes ...string) kubelet.Volume {
+	v := kubelet.Volume{Namespace: namespace, Pod: name, ServiceAccount: "builder", Name: "registry", Attributes: map[string]string{
+		"connectors": connectors, "configuration.names": "docker-config,fields",
+	}}
+	for _, a := range attributes {
+		key, value, _ := strings.Cut(a, "=")
+		v.Attributes[key] = value
+	}
+	return v
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tail(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
+}
