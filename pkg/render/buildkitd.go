@@ -47,7 +47,7 @@ func buildkitd(p *plan) (output, error) {
 	var out output
 	config := buildkitdConfig{Registry: make(map[string]buildkitdRegistry)}
 	var plainMirrors []string
-	for _, h := range p.hosts {
+	for i, h := range p.hosts {
 		r := buildkitdRegistry{HTTP: plainHTTP(h)}
 		// With both flags buildkitd would try TLS first; plainHTTP says no.
 		r.Insecure = h.registry.InsecureSkipVerify && !h.registry.PlainHTTP
@@ -57,6 +57,7 @@ func buildkitd(p *plan) (output, error) {
 			r.Mirrors = append(r.Mirrors, m.location())
 			if _, spoken := p.mirrorHost(m); !spoken && m.scheme == "http" {
 				plainMirrors = append(plainMirrors, m.host)
+				out.place(p, i, buildkitdFile, m.host)
 			}
 		}
 		// A colon is an ordinary byte of a Linux file name, and the
@@ -64,6 +65,7 @@ func buildkitd(p *plan) (output, error) {
 		file := "certs/" + h.name
 		if ca := h.authorityFile(); len(ca) > 0 {
 			out.files = append(out.files, File{Path: file + ".crt", Data: ca})
+			out.place(p, i, file+".crt", "")
 			r.CA = []string{path.Join(mount, file+".crt")}
 		}
 		if certificate, key, ok := h.clientPair(); ok {
@@ -71,10 +73,13 @@ func buildkitd(p *plan) (output, error) {
 			out.files = append(out.files,
 				File{Path: file + ".cert", Data: certificate},
 				File{Path: file + ".key", Data: key, Secret: true})
+			out.place(p, i, file+".cert", "")
+			out.place(p, i, file+".key", "")
 			r.KeyPairs = []buildkitdKeyPair{{Key: path.Join(mount, file+".key"), Certificate: path.Join(mount, file+".cert")}}
 		}
 		if r.HTTP != nil || r.Insecure || len(r.Mirrors)+len(r.CA)+len(r.KeyPairs) > 0 {
 			config.Registry[h.name] = r
+			out.place(p, i, buildkitdFile, h.name)
 		}
 	}
 	// How a mirror is reached stands in its own section; no connector speaks

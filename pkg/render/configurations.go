@@ -25,6 +25,8 @@ type output struct {
 	// omitted lists mirrors and flags that the format cannot say. A
 	// credential that it cannot carry is an error instead.
 	omitted []Omission
+	// placed tells what became of which host's entries, to be explained.
+	placed []placed
 }
 
 // configurations is the one list of configurations, sorted by name.

@@ -38,47 +38,55 @@ type dockerAuths struct {
 // key: of two path keys most clients pick one at random.
 func dockerConfig(p *plan) (output, error) {
 	const name = "docker-config"
-	auths, omitted, err := authsOf(name, p)
+	a, err := authsOf(name, configFile, p)
 	if err != nil {
 		return output{}, err
 	}
-	data, err := encodeJSON(auths)
-	if err != nil {
-		return output{}, err
-	}
-	return output{files: []File{{Path: configFile, Data: data, Secret: len(auths.Auths) > 0}}, omitted: omitted}, nil
+	return output{files: []File{a.file}, omitted: a.omitted, placed: a.placed}, nil
 }
 
-// authsOf makes the content of config.json for the named configuration.
-func authsOf(configuration string, p *plan) (dockerAuths, []Omission, error) {
+// auths is one file in the format of config.json.
+type auths struct {
+	file    File
+	omitted []Omission
+	placed  []placed
+}
+
+// authsOf makes that file for the named configuration.
+func authsOf(configuration, path string, p *plan) (auths, error) {
 	for i := range p.Sources {
 		s := &p.Sources[i]
 		if e, ok := s.undeclared(); ok {
-			return dockerAuths{}, nil, connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: the entry for %s matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries", configuration, s.Connector, e.Key)
+			return auths{}, connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: the entry for %s matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries", configuration, s.Connector, e.Key)
 		}
 	}
-	var auths dockerAuths
-	var omitted []Omission
-	for _, h := range p.hosts {
-		e, path, err := h.whole()
+	var content dockerAuths
+	var a auths
+	for i := range p.hosts {
+		h := &p.hosts[i]
+		e, limit, err := h.whole()
 		if err != nil {
-			return dockerAuths{}, nil, connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: registry %s: %w", configuration, h.owner.Connector, h.name, err)
+			return auths{}, connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: registry %s: %w", configuration, h.owner.Connector, h.name, err)
 		}
 		if formOf(e) == "" || e.Anonymous {
 			continue
 		}
-		if path != "" {
-			omitted = append(omitted, Omission{
-				Configuration: configuration, Host: h.name, Connector: h.owner.Connector, What: "path", Value: path,
+		if limit != "" {
+			a.omitted = append(a.omitted, Omission{
+				Configuration: configuration, Host: h.name, Connector: h.owner.Connector, What: "path", Value: limit,
 				Why: "the format has no usable path keys: the credential is offered for the whole host",
 			})
 		}
-		if auths.Auths == nil {
-			auths.Auths = make(map[string]authEntry, len(p.hosts))
+		if content.Auths == nil {
+			content.Auths = make(map[string]authEntry, len(p.hosts))
 		}
-		auths.Auths[dockerKey(h.name)] = newAuthEntry(e)
+		key := dockerKey(h.name)
+		content.Auths[key] = newAuthEntry(e)
+		a.placed = append(a.placed, placed{file: path, entry: key, plan: p, host: h, credential: true})
 	}
-	return auths, omitted, nil
+	data, err := encodeJSON(content)
+	a.file = File{Path: path, Data: data, Secret: len(content.Auths) > 0}
+	return a, err
 }
 
 func dockerKey(name string) string {
@@ -102,7 +110,7 @@ func newAuthEntry(e connector.Entry) authEntry {
 // whole returns the one entry that can stand for the whole host, the zero
 // Entry when there is none, and the paths that it was limited to. Entries
 // that differ are an error.
-func (h host) whole() (e connector.Entry, path string, err error) {
+func (h *host) whole() (e connector.Entry, path string, err error) {
 	entries := h.entries
 	// Anonymous access to the rest of the host is what no entry means.
 	if n := len(entries); n > 0 && entries[n-1].Key.Path == "" && entries[n-1].Anonymous {

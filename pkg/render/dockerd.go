@@ -31,7 +31,7 @@ func dockerd(p *plan) (output, error) {
 	const name = "dockerd"
 	var out output
 	var config daemonConfig
-	for _, h := range p.hosts {
+	for i, h := range p.hosts {
 		omit := func(what, why string) {
 			out.omitted = append(out.omitted, Omission{
 				Configuration: name, Host: h.name, Connector: h.owner.Connector, What: what, Why: why,
@@ -41,6 +41,7 @@ func dockerd(p *plan) (output, error) {
 		out.omitted = append(out.omitted, omitted...)
 		for _, m := range mirrors {
 			config.RegistryMirrors = append(config.RegistryMirrors, m.String())
+			out.place(p, i, daemonFile, "mirror "+m.String())
 		}
 		certificate, key, pair := h.clientPair()
 		ca := h.authorityFile()
@@ -60,16 +61,20 @@ func dockerd(p *plan) (output, error) {
 		// plain HTTP after that.
 		if insecure {
 			config.InsecureRegistries = append(config.InsecureRegistries, h.name)
+			out.place(p, i, daemonFile, "insecure "+h.name)
 		}
 		// The directory carries the port, as dockerd looks for it.
 		dir := "certs.d/" + h.name + "/"
 		if len(ca) > 0 {
 			out.files = append(out.files, File{Path: dir + "ca.crt", Data: ca})
+			out.place(p, i, dir+"ca.crt", "")
 		}
 		if pair {
 			out.files = append(out.files,
 				File{Path: dir + "client.cert", Data: certificate},
 				File{Path: dir + "client.key", Data: key, Secret: true})
+			out.place(p, i, dir+"client.cert", "")
+			out.place(p, i, dir+"client.key", "")
 		}
 	}
 	data, err := encodeJSON(config)

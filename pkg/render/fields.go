@@ -45,15 +45,13 @@ func fields(p *plan) (output, error) {
 		if len(p.Sources) > 1 {
 			folder = folderName(s) + "/"
 		}
-		files, omitted, err := fieldsOf(s)
+		one, err := fieldsOf(s, folder)
 		if err != nil {
 			return output{}, err
 		}
-		for _, f := range files {
-			f.Path = folder + f.Path
-			out.files = append(out.files, f)
-		}
-		out.omitted = append(out.omitted, omitted...)
+		out.files = append(out.files, one.files...)
+		out.omitted = append(out.omitted, one.omitted...)
+		out.placed = append(out.placed, one.placed...)
 	}
 	return out, nil
 }
@@ -64,7 +62,7 @@ func folderName(s Source) string {
 	return strings.NewReplacer("/", "_", ":", "__").Replace(cmp.Or(s.Written, s.Connector.String()))
 }
 
-func fieldsOf(s Source) ([]File, []Omission, error) {
+func fieldsOf(s Source, folder string) (output, error) {
 	const name = "fields"
 	refuse := func(format string, args ...any) error {
 		return connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: %s", name, s.Connector, fmt.Sprintf(format, args...))
@@ -75,43 +73,46 @@ func fieldsOf(s Source) ([]File, []Omission, error) {
 	}
 	for _, e := range entries {
 		if err := checkText(e); err != nil {
-			return nil, nil, refuse("registry %s: %s", e.Key.Host, err)
+			return output{}, refuse("registry %s: %s", e.Key.Host, err)
 		}
 		if !sameSecret(entries[0], e) {
-			return nil, nil, refuse("password: there are different credentials for %s and %s, and one file holds one: leave one of them in the Connector, or use docker-config",
+			return output{}, refuse("password: there are different credentials for %s and %s, and one file holds one: leave one of them in the Connector, or use docker-config",
 				entries[0].Key, e.Key)
 		}
 	}
 	alone, err := newPlan(Input{Sources: []Source{s}})
 	if err != nil {
-		return nil, nil, err
+		return output{}, err
 	}
-	auths, omitted, err := authsOf(name, alone)
+	config, err := authsOf(name, folder+".dockerconfigjson", alone)
 	if err != nil {
-		return nil, nil, err
+		return output{}, err
 	}
-	config, err := encodeJSON(auths)
-	if err != nil {
-		return nil, nil, err
-	}
-	files := []File{{Path: ".dockerconfigjson", Data: config, Secret: len(auths.Auths) > 0}}
+	out := output{files: []File{config.file}, omitted: config.omitted, placed: config.placed}
 	if s.Credential == nil {
-		return files, nil, nil
+		return out, nil
+	}
+	add := func(f File) {
+		f.Path = folder + f.Path
+		out.files = append(out.files, f)
+		out.placed = append(out.placed, placed{file: f.Path, plan: alone, credential: true})
 	}
 	if len(entries) > 0 {
-		files = append(files, entryFields(entries[0])...)
-		files = append(files, File{Path: "registry", Data: []byte(strings.Join(served(alone), "\n"))})
+		for _, f := range entryFields(entries[0]) {
+			add(f)
+		}
+		add(File{Path: "registry", Data: []byte(strings.Join(served(alone), "\n"))})
 	}
 	if at := seconds(s.Credential.ExpiresAt); !at.IsZero() {
-		files = append(files, File{Path: "expiry", Data: []byte(at.Format(time.RFC3339))})
+		add(File{Path: "expiry", Data: []byte(at.Format(time.RFC3339))})
 	}
 	for _, field := range slices.Sorted(maps.Keys(s.Credential.Fields)) {
 		if strings.Contains(field, "/") || checkPath(field) != nil {
-			return nil, nil, refuse("issuer %s adds the field %q, which is not a file name: report it as a bug of the issuer", s.Issuer, field)
+			return output{}, refuse("issuer %s adds the field %q, which is not a file name: report it as a bug of the issuer", s.Issuer, field)
 		}
-		files = append(files, File{Path: field, Data: []byte(s.Credential.Fields[field].Reveal()), Secret: true})
+		add(File{Path: field, Data: []byte(s.Credential.Fields[field].Reveal()), Secret: true})
 	}
-	return files, omitted, nil
+	return out, nil
 }
 
 // served lists the hosts for which a connector has a credential, sorted.

@@ -13,8 +13,9 @@ import (
 // plan is an Input after precedence: who serves which host, and with what.
 type plan struct {
 	Input
-	hosts []host // sorted by name
-	lost  []Loss
+	hosts  []host // sorted by name
+	voices []*voice
+	lost   []Loss
 }
 
 // host is one registry host of the volume.
@@ -43,8 +44,8 @@ func newPlan(in Input) (*plan, error) {
 			return nil, err
 		}
 	}
-	p := &plan{Input: in}
 	voices := make([]*voice, len(in.Sources))
+	p := &plan{Input: in, voices: voices}
 	owners := make(map[string]*voice)
 	// Entries first: a connector that merely declares a host must not set
 	// the mirrors or the trust under which another one's credential is sent.

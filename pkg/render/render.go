@@ -21,35 +21,50 @@ const Marker = ".csi.regcred.dev"
 // when a configuration cannot carry a credential; it names the configuration,
 // the connector and what to change, never a secret.
 func Render(in Input) (Files, error) {
+	r, err := newRendering(in)
+	return r.files, err
+}
+
+// rendering is what became of an Input.
+type rendering struct {
+	*plan
+	files   Files
+	omitted []Omission
+	placed  []placed
+}
+
+func newRendering(in Input) (rendering, error) {
 	wanted, err := chosen(in.Configurations)
 	if err != nil {
-		return nil, err
+		return rendering{}, err
 	}
 	p, err := newPlan(in)
 	if err != nil {
-		return nil, err
+		return rendering{}, err
 	}
+	r := rendering{plan: p}
 	var c content
-	var omitted []Omission
 	for _, configuration := range wanted {
 		out, err := configuration.render(p)
 		if err != nil {
-			return nil, err
+			return rendering{}, err
 		}
 		c.add("configuration "+configuration.name, out.files...)
-		omitted = append(omitted, out.omitted...)
+		r.omitted = append(r.omitted, out.omitted...)
+		r.placed = append(r.placed, out.placed...)
 	}
 	c.add("every volume", trustBundle(p)...)
-	report, err := reportFile(p, omitted)
+	report, err := reportFile(p, r.omitted)
 	if err != nil {
-		return nil, err
+		return rendering{}, err
 	}
 	c.add("every volume", report)
 
 	if err := c.exclude(in.Exclude, wanted, p); err != nil {
-		return nil, err
+		return rendering{}, err
 	}
-	return c.files()
+	r.files, err = c.files()
+	return r, err
 }
 
 // content collects files and remembers who rendered each.

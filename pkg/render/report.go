@@ -68,8 +68,12 @@ type Omission struct {
 	Why   string `json:"why"`
 }
 
+func newReport(p *plan, omitted []Omission) Report {
+	return Report{Version: 1, Entries: reportEntries(p), Lost: p.lost, Omitted: omitted, Warnings: warnings(p)}
+}
+
 func reportFile(p *plan, omitted []Omission) (File, error) {
-	data, err := encodeJSON(Report{Version: 1, Entries: reportEntries(p), Lost: p.lost, Omitted: omitted, Warnings: warnings(p)})
+	data, err := encodeJSON(newReport(p, omitted))
 	return File{Path: ReportName, Data: data}, err
 }
 

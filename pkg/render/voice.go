@@ -60,8 +60,17 @@ func (v *voice) registry(name string) Registry {
 }
 
 // entries lists what the source gives for one host by precedence, without what
-// can never be chosen: behind an entry for the whole host nothing is.
+// can never be chosen.
 func (v *voice) entries(name string) []connector.Entry {
+	kept, _ := choose(v.matching(name))
+	for i := range kept {
+		kept[i].Key.Host = name
+	}
+	return kept
+}
+
+// matching lists the source's entries that serve a host, by precedence.
+func (v *voice) matching(name string) []connector.Entry {
 	matching := slices.Clone(v.exact[name])
 	for _, e := range v.globs {
 		if e.Key.MatchesHost(name) {
@@ -69,18 +78,31 @@ func (v *voice) entries(name string) []connector.Entry {
 		}
 	}
 	slices.SortStableFunc(matching, func(a, b connector.Entry) int { return connector.Compare(a.Key, b.Key) })
-	var kept []connector.Entry
-	paths := make(map[string]bool, len(matching))
-	for _, e := range matching {
-		if paths[e.Key.Path] {
+	return matching
+}
+
+// shadowed is an entry that can never be chosen, because by stands before it.
+type shadowed struct{ entry, by connector.Entry }
+
+// choose takes away, from entries of one host by precedence, what can never be
+// chosen: another entry for the same path, and all behind an entry for the
+// whole host.
+func choose(matching []connector.Entry) (kept []connector.Entry, lost []shadowed) {
+	if len(matching) < 2 {
+		return matching, nil
+	}
+	paths := make(map[string]int, len(matching)) // of the first entry for each
+	for i, e := range matching {
+		by, taken := paths[""]
+		if !taken {
+			by, taken = paths[e.Key.Path]
+		}
+		if taken {
+			lost = append(lost, shadowed{e, matching[by]})
 			continue
 		}
-		paths[e.Key.Path] = true
-		e.Key.Host = name
+		paths[e.Key.Path] = i
 		kept = append(kept, e)
-		if e.Key.Path == "" {
-			break
-		}
 	}
-	return kept
+	return kept, lost
 }

@@ -1,0 +1,144 @@
+package render
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+)
+
+// Explanation says where each entry of each file comes from, and what had to
+// stand back. It never holds a secret.
+type Explanation struct {
+	// Report is what regcred.json says.
+	Report Report
+	// Placements are sorted by file; those of one file are in its order.
+	Placements []Placement
+	// Shadowed are the entries that no client can get, sorted by host.
+	Shadowed []Shadowed
+}
+
+// Placement is one entry of one file.
+type Placement struct {
+	File string
+	// Entry is what the client looks up in the file; empty when the file is
+	// one value.
+	Entry     string
+	Connector connector.Ref
+	// From are the credential's entries that it is made from; none when it
+	// says what the Connector declares, such as a mirror or a CA.
+	From []connector.Key
+	// Rules put it before others, in order; none when there was no other.
+	Rules []connector.Rule
+}
+
+// Shadowed is an entry of a credential that serves a host and that another
+// one stands before.
+type Shadowed struct {
+	Host      string
+	Key       connector.Key
+	Connector connector.Ref
+	// By and ByConnector tell what stands before it, and Rule why. Between two
+	// connectors it is their order in the volume, whatever the keys.
+	By          connector.Key
+	ByConnector connector.Ref
+	Rule        connector.Rule
+}
+
+// Explain renders in as Render does and says why the files are what they are.
+func Explain(in Input) (Explanation, error) {
+	r, err := newRendering(in)
+	if err != nil {
+		return Explanation{}, err
+	}
+	e := Explanation{Report: newReport(r.plan, r.omitted)}
+	there := make(map[string]bool, len(r.files))
+	for _, f := range r.files {
+		there[f.Path] = true
+	}
+	for i, h := range r.hosts {
+		if len(h.authorities) > 0 {
+			r.placed = append(r.placed, placed{file: trustFile, entry: h.name, plan: r.plan, host: &r.hosts[i]})
+		}
+		e.Shadowed = append(e.Shadowed, r.shadowed(&r.hosts[i])...)
+	}
+	for _, at := range r.placed {
+		if there[at.file] { // not left out
+			e.Placements = append(e.Placements, at.placement())
+		}
+	}
+	slices.SortStableFunc(e.Placements, func(a, b Placement) int { return cmp.Compare(a.File, b.File) })
+	return e, nil
+}
+
+// placed is an entry as a configuration writes it.
+type placed struct {
+	file, entry string
+	plan        *plan
+	host        *host // nil = the only source of the plan
+	credential  bool  // it carries the credential
+}
+
+// place notes what is declared for a host.
+func (o *output) place(p *plan, host int, file, entry string) {
+	o.placed = append(o.placed, placed{file: file, entry: entry, plan: p, host: &p.hosts[host]})
+}
+
+func (at placed) placement() Placement {
+	out := Placement{File: at.file, Entry: at.entry}
+	if at.host == nil {
+		out.Connector = at.plan.Sources[0].Connector
+		for _, e := range at.plan.Sources[0].Credential.Entries {
+			out.From = append(out.From, e.Key)
+		}
+		return out
+	}
+	out.Connector = at.host.owner.Connector
+	if at.credential {
+		kept, _ := choose(at.plan.voice(at.host.owner).matching(at.host.name))
+		for _, e := range kept {
+			if !e.Anonymous {
+				out.From = append(out.From, e.Key)
+			}
+		}
+	}
+	for _, s := range at.plan.shadowed(at.host) {
+		out.Rules = append(out.Rules, s.Rule)
+	}
+	slices.Sort(out.Rules)
+	out.Rules = slices.Compact(out.Rules)
+	return out
+}
+
+// shadowed lists what stands back for one host: entries of the owner behind
+// better ones, and all of the connectors that come later.
+func (p *plan) shadowed(h *host) []Shadowed {
+	owner := p.voice(h.owner)
+	kept, lost := choose(owner.matching(h.name))
+	var all []Shadowed
+	for _, s := range lost {
+		_, rule := connector.Decide(s.by.Key, s.entry.Key)
+		all = append(all, Shadowed{
+			Host: h.name, Key: s.entry.Key, Connector: h.owner.Connector, By: s.by.Key, ByConnector: h.owner.Connector, Rule: rule,
+		})
+	}
+	if len(kept) == 0 { // emptied: nobody takes its place, and there is no entry to name
+		kept = []connector.Entry{{Key: connector.Key{Host: h.name}}}
+	}
+	for _, v := range p.voices {
+		if v == owner {
+			continue
+		}
+		for _, e := range v.matching(h.name) {
+			all = append(all, Shadowed{
+				Host: h.name, Key: e.Key, Connector: v.Connector, By: kept[0].Key, ByConnector: h.owner.Connector, Rule: connector.ListOrder,
+			})
+		}
+	}
+	return all
+}
+
+func (p *plan) voice(s *Source) *voice {
+	i := slices.IndexFunc(p.voices, func(v *voice) bool { return v.Source == s })
+	return p.voices[i]
+}

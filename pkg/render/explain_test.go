@@ -1,0 +1,75 @@
+package render_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/render"
+)
+
+func TestExplain(t *testing.T) {
+	wide := source("wide", basic("*.example.com", "w", "w"), basic("hub.example.com", "h", "h"), basic("hub.example.com", "again", "again"))
+	wide.Registries = []render.Registry{{Host: "hub.example.com"}, {Host: "other.example.com", CA: certificate("other")}}
+	late := source("late", basic("hub.example.com/team", "l", "l"))
+	a, b := wide.Connector, late.Connector
+	got, err := render.Explain(render.Input{
+		Configurations: []string{"docker-config", "buildkitd", "dockerd"}, Exclude: []string{"daemon.json", "certs.d"},
+		Sources: []render.Source{wide, late},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	glob, hub := key("*.example.com"), key("hub.example.com")
+	if diff := cmp.Diff([]render.Placement{
+		{File: "buildkitd.toml", Entry: "other.example.com", Connector: a},
+		{File: "ca.crt", Entry: "other.example.com", Connector: a},
+		{File: "certs/other.example.com.crt", Connector: a},
+		{
+			File: "config.json", Entry: "hub.example.com", Connector: a, From: []connector.Key{hub},
+			Rules: []connector.Rule{connector.LiteralHost, connector.ListOrder},
+		},
+		{File: "config.json", Entry: "other.example.com", Connector: a, From: []connector.Key{glob}},
+	}, got.Placements); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]render.Shadowed{
+		{Host: "hub.example.com", Key: hub, Connector: a, By: hub, ByConnector: a, Rule: connector.ListOrder},
+		{Host: "hub.example.com", Key: glob, Connector: a, By: hub, ByConnector: a, Rule: connector.LiteralHost},
+		{Host: "hub.example.com", Key: key("hub.example.com/team"), Connector: b, By: hub, ByConnector: a, Rule: connector.ListOrder},
+	}, got.Shadowed); diff != "" {
+		t.Error(diff)
+	}
+	if len(got.Report.Entries) != 2 || len(got.Report.Lost) != 1 {
+		t.Errorf("report: %+v", got.Report)
+	}
+}
+
+// With fields each connector speaks for itself, so nothing stands back.
+func TestExplainFields(t *testing.T) {
+	got, err := render.Explain(render.Input{
+		Configurations: []string{"fields"}, Exclude: []string{"a/auth", "a/password", "a/registry", "b"},
+		Sources: []render.Source{source("a", basic("hub.example.com", "u", "p")), source("b", basic("hub.example.com", "u", "p"))},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := []connector.Key{{Host: "hub.example.com"}}
+	ref := source("a").Connector
+	if diff := cmp.Diff([]render.Placement{
+		{File: "a/.dockerconfigjson", Entry: "hub.example.com", Connector: ref, From: from},
+		{File: "a/expiry", Connector: ref, From: from},
+		{File: "a/username", Connector: ref, From: from},
+	}, got.Placements); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestExplainRefusesAsRenderDoes(t *testing.T) {
+	in := render.Input{Configurations: []string{"none"}}
+	_, want := render.Render(in)
+	if _, err := render.Explain(in); want == nil || err == nil || err.Error() != want.Error() {
+		t.Errorf("%v, want %v", err, want)
+	}
+}
