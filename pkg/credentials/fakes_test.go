@@ -32,6 +32,7 @@ type provider struct {
 	age   time.Duration // of the answers, as from a cache
 	dead  string        // the pod whose token it does not take
 	slow  time.Duration // of revocations
+	hangs string        // the Connector whose revocations are not answered
 
 	revoking, mostRevoking int
 	calls                  int
@@ -114,8 +115,13 @@ func (i making) Issue(ctx context.Context, req issuers.Request) (*connector.Cred
 	return cred, nil
 }
 
-func (i making) Revoke(_ context.Context, req issuers.Request, handle connector.Handle) error {
+func (i making) Revoke(ctx context.Context, req issuers.Request, handle connector.Handle) error {
 	i.p.mu.Lock()
+	if i.p.hangs == req.Connector.Ref.Name {
+		i.p.mu.Unlock()
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	i.p.revoking++
 	i.p.mostRevoking = max(i.p.mostRevoking, i.p.revoking)
 	slow := i.p.slow

@@ -588,6 +588,27 @@ func TestFewRevocationsAtOnce(t *testing.T) {
 	})
 }
 
+func TestAProviderThatHangsDoesNotHoldUpTheRevocationsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.hangs = "other" })
+		other := func(r *credentials.Request) { r.Connector.Ref.Name = "other" }
+		for i := range 20 {
+			req := ask("making", fmt.Sprint("pod-", i), other)
+			req.Scope.Repositories = []string{fmt.Sprint("repository-", i)}
+			acquire(t, n, req).Withdraw()
+		}
+		synctest.Wait()
+		acquire(t, n, ask("making", "a")).Withdraw()
+		synctest.Wait()
+		n.provider.set(func(p *provider) {
+			if len(p.revoked) != 1 || len(p.live) != 20 {
+				t.Errorf("%d revoked at once, %d objects left", len(p.revoked), len(p.live))
+			}
+		})
+	})
+}
+
 func TestARestartDoesNotBringEmptiedContentBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)

@@ -1,9 +1,11 @@
 package credentials
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/regcred/csi-driver-regcred/pkg/audit"
@@ -40,7 +42,8 @@ type revocation struct {
 }
 
 const (
-	// revocationWorkers bounds the revocations under way.
+	// revocationWorkers bounds the revocations under way, those of one Connector
+	// to one less: a provider that hangs leaves a worker to the others.
 	revocationWorkers = 4
 	// revokeBackOff bounds the wait between two tries.
 	revokeBackOff = 5 * time.Minute
@@ -106,16 +109,28 @@ func (m *Manager) revokeSoon(name string, cred *connector.Credential) {
 	m.nudge()
 }
 
-// dueRevocations returns what to try now, and the time until the next try.
+// dueRevocations returns what to try now, what failed least first, and the time
+// until the next try.
 func (m *Manager) dueRevocations(now time.Time) (due []*revocation, sleep time.Duration) {
 	sleep = longestSleep
+	flying := map[connector.Ref]int{}
+	var ready []*revocation
 	for _, r := range m.revocations {
 		switch {
-		case !r.wanted || r.flying || m.revoking >= revocationWorkers:
+		case r.flying:
+			flying[r.Connector.Ref]++
+		case !r.wanted || m.revoking >= revocationWorkers:
 		case now.Before(r.nextAt):
 			sleep = min(sleep, r.nextAt.Sub(now))
 		default:
+			ready = append(ready, r)
+		}
+	}
+	slices.SortFunc(ready, func(a, b *revocation) int { return cmp.Compare(a.attempts, b.attempts) })
+	for _, r := range ready {
+		if m.revoking < revocationWorkers && flying[r.Connector.Ref] < revocationWorkers-1 {
 			r.flying = true
+			flying[r.Connector.Ref]++
 			m.revoking++
 			due = append(due, r)
 		}
