@@ -176,17 +176,11 @@ func (n *node) difference(live []kubelet.Volume) string {
 	if err != nil {
 		return err.Error()
 	}
-	isCredential := func(item string) bool { return strings.HasPrefix(item, "driver/run/credentials/") }
-	records := 0
-	for _, item := range got {
-		if isCredential(item) && !strings.Contains(item, ".") {
-			records++
-		}
-	}
-	got = slices.DeleteFunc(got, func(item string) bool { return isCredential(item) && !strings.Contains(item, ".") })
+	records := n.credentialRecords()
+	got = slices.DeleteFunc(got, func(item string) bool { return slices.Contains(records, n.at(item)) })
 	diff := cmp.Diff(want, got)
-	if wanted := n.credentials(live); records != wanted {
-		diff += fmt.Sprintf("%d credential records for %d credentials\n", records, wanted)
+	if wanted := n.credentials(live); len(records) != wanted {
+		diff += fmt.Sprintf("%d credential records for %d credentials\n", len(records), wanted)
 	}
 	for _, mistake := range n.provider.Mistakes() {
 		diff += "the provider says: " + mistake + "\n"
@@ -213,29 +207,33 @@ func (n *node) credentials(live []kubelet.Volume) int {
 // needs a moment.
 func (n *node) settled(live ...kubelet.Volume) {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
-	defer cancel()
-	n.await(ctx, func() error {
+	must(n.t, n.await(n.isSettled(live...)))
+}
+
+func (n *node) isSettled(live ...kubelet.Volume) func() error {
+	return func() error {
 		if diff := n.difference(live); diff != "" {
 			return fmt.Errorf("(-want +got):\n%s", diff)
 		}
 		return nil
-	})
+	}
 }
 
-// await asks until the answer is nil.
-func (n *node) await(ctx context.Context, done func() error) {
+// await asks until the answer is nil or the driver is killed.
+func (n *node) await(done func() error) error {
 	n.t.Helper()
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := done()
-		if err == nil {
-			return
+		if err == nil || (n.killer != nil && n.killer.Hit()) {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			n.t.Fatalf("in vain: %v", err)
+			return fmt.Errorf("waited in vain: %w", err)
 		case <-tick.C:
 		}
 	}

@@ -66,11 +66,20 @@ func (k *killer) Arm(n int) {
 	k.armed, k.at, k.dead = n, "", 0
 }
 
-// Hit tells before which call the driver was killed since Arm.
-func (k *killer) Hit() string {
+// Disarm lets everything pass again, and tells before which call the driver
+// was killed since Arm; empty when it was not.
+func (k *killer) Disarm() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.armed = 0
 	return k.at
+}
+
+// Hit tells whether the driver was killed since Arm.
+func (k *killer) Hit() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.at != ""
 }
 
 // decide is the supervisor's handler. Its answer to a dead process does not

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +20,9 @@ import (
 	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
-// patience bounds every wait; nothing is measured by it.
-const patience = time.Minute
+// patience bounds every wait; nothing is measured by it. An orphan goes after
+// more than a minute.
+const patience = 3 * time.Minute
 
 const namespace = "ci"
 
@@ -29,10 +31,13 @@ const namespace = "ci"
 type node struct {
 	t        *testing.T
 	dir      string
+	standing []kubelet.Volume // published all the time, and read all the time
 	provider *provider.Provider
 	driver   *driver.Driver
 	kubelet  *kubelet.Kubelet
 	killer   *killer // nil unless asked for
+	kept     bool    // a new credential was, when it was killed last
+	where    string  // the driver was killed last, while that is being mended
 }
 
 // newNode starts a node whose driver may be killed before any system call if
@@ -53,6 +58,8 @@ func newNode(t *testing.T, deadly bool, flags ...string) *node {
 	must(t, err)
 	t.Cleanup(func() { must(t, n.provider.Close()) })
 	n.declare("objects", `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken}}`)
+	n.login("deploy", "first")
+	n.write("static.yaml", "{apiVersion: regcred.dev/v1alpha1, kind: Connector, metadata: {name: static, namespace: "+namespace+"}, spec: {address: static.test, issuer: {secret: {name: deploy}}}}\n")
 
 	config := driver.Config{
 		Dir: n.at("driver"), KubeletDir: n.at("kubelet"), Connectors: n.at("connectors"), Program: "/proc/self/exe",
@@ -70,7 +77,7 @@ func newNode(t *testing.T, deadly bool, flags ...string) *node {
 	t.Cleanup(func() {
 		n.driver.Kill()
 		if t.Failed() {
-			t.Logf("the driver's log:\n%s", tail(n.driver.Log()))
+			t.Logf("%s; the driver's log:\n%s", n.where, tail(n.driver.Log()))
 		}
 	})
 	n.kubelet, err = kubelet.New(n.at("kubelet"), n.driver.Endpoint())
@@ -126,11 +133,31 @@ func (n *node) write(name, content string) {
 	must(n.t, os.Rename(next, filepath.Join(n.at("connectors"), name)))
 }
 
+// credentialRecords are the whole credentials that a restart finds.
+func (n *node) credentialRecords() []string {
+	n.t.Helper()
+	records, err := filepath.Glob(filepath.Join(n.driver.RuntimeDir(), "credentials", "*"))
+	must(n.t, err)
+	return slices.DeleteFunc(records, func(r string) bool { return filepath.Ext(r) != "" })
+}
+
 // start runs the driver again, after it has ended.
 func (n *node) start() error {
 	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
 	defer cancel()
 	return n.driver.Start(ctx)
+}
+
+// stand publishes volumes whose pods read them all the time, whatever happens
+// to the driver, and never find a file missing or torn.
+func (n *node) stand(volumes ...kubelet.Volume) {
+	n.t.Helper()
+	for _, v := range volumes {
+		must(n.t, n.publish(v))
+		n.standing = append(n.standing, v)
+		n.read(v)
+	}
+	n.settled(n.standing...)
 }
 
 // restart kills the driver, if it lives, and runs it again in peace.

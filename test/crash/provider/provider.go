@@ -34,6 +34,7 @@ type Provider struct {
 
 	mu       sync.Mutex
 	objects  []*Object
+	byName   map[string]*Object
 	mistakes []string
 	receipt  func(Object)
 }
@@ -44,7 +45,7 @@ func Start() (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{host: listener.Addr().String()}
+	p := &Provider{host: listener.Addr().String(), byName: map[string]*Object{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /objects", p.create)
 	mux.HandleFunc("DELETE /objects/{handle}", p.deleteByHandle)
@@ -86,12 +87,17 @@ func (p *Provider) Living() []Object {
 
 // Find returns the object behind a login.
 func (p *Provider) Find(name, password string) (Object, bool) {
-	for _, o := range p.Objects() {
-		if o.Name == name && o.Password == password {
-			return o, true
-		}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o := p.byName[name]; o != nil && o.Password == password {
+		return *o, true
 	}
 	return Object{}, false
+}
+
+// Of are the objects that were made for a pod, in order.
+func (p *Provider) Of(pod string) []Object {
+	return slices.DeleteFunc(p.Objects(), func(o Object) bool { return o.For != pod })
 }
 
 // Mistakes are the requests that no driver may send, in words.
@@ -134,9 +140,10 @@ func (p *Provider) create(w http.ResponseWriter, r *http.Request) {
 		Password: rand.Text() + rand.Text() + rand.Text(), Made: now, Ends: now.Add(o.Life),
 	}
 	p.mu.Lock()
-	known := slices.ContainsFunc(p.objects, func(other *Object) bool { return other.Name == o.Name })
+	_, known := p.byName[o.Name]
 	if !known {
 		p.objects = append(p.objects, made)
+		p.byName[o.Name] = made
 	}
 	receipt, result := p.receipt, *made
 	p.mu.Unlock()

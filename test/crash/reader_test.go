@@ -1,0 +1,63 @@
+package crash
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
+)
+
+// readEvery leaves the processor to others.
+const readEvery = 2 * time.Millisecond
+
+// read reads a volume until the test ends, as its pod would, and reports the
+// first time that something is missing, torn or of two moments.
+func (n *node) read(v kubelet.Volume) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.readUntil(ctx, v) }()
+	n.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			n.t.Errorf("pod %s: %v", v.Pod, err)
+		}
+	})
+}
+
+func (n *node) readUntil(ctx context.Context, v kubelet.Volume) error {
+	tick := time.NewTicker(readEvery)
+	defer tick.Stop()
+	for reads := 0; ; reads++ {
+		if err := n.readOnce(v); err != nil {
+			return fmt.Errorf("read %d: %w", reads, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// readOnce reads by the names that pods use, and by those of one generation,
+// which may only go once another one is in force.
+func (n *node) readOnce(v kubelet.Volume) error {
+	if _, err := n.shown(v); err != nil {
+		return err
+	}
+	data := filepath.Join(n.kubelet.Target(v), "..data")
+	before, err := os.Readlink(data)
+	if err != nil {
+		return err
+	}
+	problem := n.agree(v)
+	after, err := os.Readlink(data)
+	if before != after {
+		return err
+	}
+	return errors.Join(problem, err)
+}
