@@ -3,6 +3,9 @@ package connector
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // The classes of failure that a caller acts on. An error wraps one of them;
@@ -33,8 +36,38 @@ type FieldError struct {
 	Detail string // what is wrong and what to write instead
 }
 
-// Error gives path and detail.
-func (e *FieldError) Error() string { return e.Path + ": " + e.Detail }
+// What one mistake says at most. A path and a detail may quote what a stranger
+// wrote.
+const (
+	maxPath   = 512 // bytes
+	maxDetail = 1024
+)
+
+// Error gives path and detail in one line of bounded length.
+func (e *FieldError) Error() string {
+	return brief(e.Path, maxPath) + ": " + brief(e.Detail, maxDetail)
+}
+
+// brief makes a text one printable line and cuts its end off beyond the limit.
+func brief(text string, limit int) string {
+	cut := len(text) > limit
+	if cut {
+		for limit > 0 && !utf8.RuneStart(text[limit]) {
+			limit--
+		}
+		text = text[:limit]
+	}
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if cut {
+		text += "…"
+	}
+	return text
+}
 
 // Unwrap makes a FieldError an ErrInvalid.
 func (e *FieldError) Unwrap() error { return ErrInvalid }
