@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -56,6 +57,7 @@ func callError(req *http.Request, err error) *Error {
 		dns         *net.DNSError
 		certificate *tls.CertificateVerificationError
 		record      tls.RecordHeaderError
+		alert       *net.OpError
 		errno       syscall.Errno
 		timeout     net.Error
 	)
@@ -69,6 +71,8 @@ func callError(req *http.Request, err error) *Error {
 		return Terminate("CertificateNotTrusted", "host %s shows a certificate that is not trusted: %s; give its CA under spec.registries[].tls", host, x509Problem(certificate.Err))
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return Terminate("NotTLS", "host %s does not speak TLS: write http:// or plainHTTP: true in the Connector if that is meant", host)
+	case errors.As(err, &alert) && alert.Op == "remote error": // its text is one of the TLS specification's
+		return Retry(0, "TLSRefused", "host %s refuses the TLS connection (%s): it must speak TLS 1.2 or newer and HTTP/1.1; a client certificate that it asks for is given under spec.registries[].tls", host, strings.TrimPrefix(alert.Err.Error(), "tls: "))
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return Retry(0, "HostNotFound", "host %s has no address in DNS", host)
 	case errors.Is(err, errNoAnswer), errors.As(err, &timeout) && timeout.Timeout():
@@ -136,13 +140,13 @@ func (a *Answer) RetryAfter() time.Duration {
 
 // Skew is how far the provider's clock is ahead of ours, by its Date header.
 // The header has whole seconds and the way takes time: less than two seconds
-// is no skew.
+// is no skew. More than a century is no clock.
 func (a *Answer) Skew() time.Duration {
 	date, err := http.ParseTime(a.Header.Get("Date"))
 	if err != nil {
 		return 0
 	}
-	if skew := date.Sub(a.Received); skew.Abs() >= 2*time.Second {
+	if skew := date.Sub(a.Received); skew.Abs() >= 2*time.Second && skew.Abs() <= century {
 		return skew.Round(time.Second)
 	}
 	return 0

@@ -45,7 +45,10 @@ func (a *Answer) Documented(fields ...string) string {
 	if len(found) == 0 {
 		return a.outline()
 	}
-	return clean(tokenLike.ReplaceAllString(mask(strings.Join(found, ": "), a.secrets), "[masked]"), maxQuote)
+	// Masked again once it is tidy: what is left out, such as a zero-width
+	// space, may have stood within a secret.
+	text := mask(tidy(mask(strings.Join(found, ": "), a.secrets)), a.secrets)
+	return clean(tokenLike.ReplaceAllString(text, "[masked]"), maxQuote)
 }
 
 // fieldText walks to a text. Numbers and objects are never quoted.
@@ -94,6 +97,15 @@ func escaped(text string) string { return "(?i:" + regexp.QuoteMeta(text) + ")" 
 
 // clean makes text of others one printable line of at most limit characters.
 func clean(text string, limit int) string {
+	text = tidy(text)
+	if runes := []rune(text); len(runes) > limit {
+		return string(runes[:limit-1]) + "…"
+	}
+	return text
+}
+
+// tidy makes text of others one printable line.
+func tidy(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -104,9 +116,5 @@ func clean(text string, limit int) string {
 			return r
 		}
 	}, text)
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > limit {
-		return string(runes[:limit-1]) + "…"
-	}
-	return text
+	return strings.Join(strings.Fields(text), " ")
 }

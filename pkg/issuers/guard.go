@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpproxy"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
 // Guard makes the HTTP clients through which every outgoing call of an issuer
@@ -21,15 +23,15 @@ import (
 // more: in the dialer, by the address that is about to be connected.
 //
 // A client is made for one call of an issuer. It has connections of its own,
-// so that a client certificate or trust never serves another Connector; they
-// close with http.Client.CloseIdleConnections, or by themselves seconds after
-// the last answer. A Guard itself owns no goroutine and no connection.
+// one for each request, so that a client certificate or trust never serves
+// another Connector. A Guard itself owns no goroutine and no connection.
 type Guard struct {
 	allowed       []destination
 	allowLoopback bool
 	audiences     map[string][]destination
 	refused       []string
 	proxy         func(*url.URL) (*url.URL, error)
+	resolver      *net.Resolver // nil = the system's
 
 	mu       sync.Mutex
 	limiters map[string]*limiter // by host:port
@@ -56,7 +58,23 @@ func NewGuard(p Policy) (*Guard, error) {
 		proxy = httpproxy.FromEnvironment()
 	}
 	g.proxy = proxy.ProxyFunc()
-	return g, errors.Join(errs...)
+	return g, errors.Join(append(errs, checkProxy("HTTP_PROXY", proxy.HTTPProxy), checkProxy("HTTPS_PROXY", proxy.HTTPSProxy))...)
+}
+
+// checkProxy refuses what package httpproxy silently passes over or takes for
+// something else. The text may hold a password.
+func checkProxy(variable, text string) error {
+	if text == "" {
+		return nil
+	}
+	probe := httpproxy.Config{HTTPSProxy: text}
+	via, err := probe.ProxyFunc()(&url.URL{Scheme: "https", Host: "example.com"})
+	if err == nil && via != nil && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, via.Scheme) {
+		if _, err := connector.CanonicalHost(via.Host); err == nil {
+			return nil
+		}
+	}
+	return connector.Errorf(connector.ErrInvalid, "%s of the driver's environment is not the address of a proxy: write, for example, http://proxy.example.com:3128", variable)
 }
 
 // ClientOptions are what one Connector and its issuer need of a client.

@@ -4,16 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
 )
 
-const (
-	maxHeader       = 64 << 10
-	idleConnTimeout = 5 * time.Second
-)
+const maxHeader = 64 << 10
 
 // errNoAnswer is the cause when a request's own time limit ends it.
 var errNoAnswer = errors.New("no complete answer in time")
@@ -65,12 +61,8 @@ func (g *Guard) newPath(config *tls.Config) path {
 	proxied := newHTTPTransport(config)
 	proxied.Proxy = func(r *http.Request) (*url.URL, error) { return g.proxy(r.URL) }
 	proxied.DialContext = dialProxy
-	// A proxy spoken to over TLS is the operator's: the Connector's trust and
-	// client certificate are not for it.
-	proxied.DialTLSContext = func(ctx context.Context, network, hostport string) (net.Conn, error) {
-		d := tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: &tls.Config{MinVersion: tls.VersionTLS12}}
-		return d.DialContext(ctx, network, hostport)
-	}
+	proxied.DialTLSContext = dialTLSProxy
+	proxied.OnProxyConnectResponse = checkTunnel
 	direct := newHTTPTransport(config)
 	direct.DialContext = g.dial
 	return path{direct: direct, proxied: proxied}
@@ -80,12 +72,12 @@ func newHTTPTransport(config *tls.Config) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // two requests per client gain nothing from HTTP/2
 	return &http.Transport{
-		TLSClientConfig:        config,
-		TLSHandshakeTimeout:    dialTimeout,
-		Protocols:              protocols,
-		MaxIdleConns:           2,
-		MaxIdleConnsPerHost:    1,
-		IdleConnTimeout:        idleConnTimeout,
+		TLSClientConfig:     config,
+		TLSHandshakeTimeout: dialTimeout,
+		Protocols:           protocols,
+		// Package http logs what arrives on an idle connection, and that may be
+		// an echo of a login.
+		DisableKeepAlives:      true,
 		MaxResponseHeaderBytes: maxHeader,
 	}
 }
