@@ -71,7 +71,7 @@ read in a memory-only volume, kept fresh until it is gone.`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.node(), p.version())
+	root.AddCommand(p.node(), p.render(), p.version())
 	return root
 }
 

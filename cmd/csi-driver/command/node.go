@@ -24,7 +24,6 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/driver"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 	"github.com/regcred/csi-driver-regcred/pkg/metrics"
-	"github.com/regcred/csi-driver-regcred/pkg/source/files"
 	"github.com/regcred/csi-driver-regcred/pkg/state"
 	"github.com/regcred/csi-driver-regcred/pkg/tmpfs"
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
@@ -45,7 +44,7 @@ needs root, or a user namespace with a mount namespace of its own.`,
 			}
 			policy, err := o.policy()
 			if err != nil {
-				return usageError{err}
+				return err
 			}
 			return p.runNode(cmd.Context(), o, policy, cmd.OutOrStdout())
 		},
@@ -108,35 +107,23 @@ func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Poli
 
 // parts are the running pieces of a node, lowest first.
 type parts struct {
-	source      *files.Source
-	credentials *credentials.Manager
-	volumes     *volume.Manager
-	server      *driver.Server
+	core
+	volumes *volume.Manager
+	server  *driver.Server
 }
 
 func (p Program) parts(o nodeOptions, policy issuers.Policy, store *state.Store, disk *tmpfs.Disk, log *audit.Log) (*parts, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	measured := metrics.New(registry, p.Version)
-	guard, err := issuers.NewGuard(policy)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	n := &parts{}
-	n.source, err = files.New(files.Options{
-		Dir: o.connectorsDir, ClusterResourceNamespace: o.clusterResourceNamespace, Issuers: p.Issuers,
-	})
-	if err != nil {
-		return nil, err
-	}
-	n.credentials, err = credentials.New(credentials.Options{
-		Definitions: p.Issuers, Objects: n.source, Clients: issuers.Clients{Guard: guard},
+	c, err := p.core(o.manifests, policy, credentials.Options{
 		Credentials: store.Credentials(), Intents: store.Intents(), Audit: log, Metrics: measured,
 		NamePrefix: namePrefix(o.clusterID, o.nodeID), Linger: o.linger,
 	})
 	if err != nil {
 		return nil, err
 	}
+	n := &parts{core: c}
 	n.volumes, err = volume.New(volume.Options{
 		Connectors: n.source, Authorizer: everyone{}, Objects: n.source, Leases: n.credentials, Disk: disk,
 		Records: store.Volumes(), Events: logEvents{}, Audit: log, Metrics: measured,

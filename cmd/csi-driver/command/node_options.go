@@ -16,24 +16,23 @@ import (
 
 // nodeOptions are the flags of csi-driver node.
 type nodeOptions struct {
-	endpoint                 string
-	kubeletRegistrationPath  string
-	registrationDir          string
-	kubeletDir               string
-	stateDir                 string
-	runtimeDir               string
-	nodeID                   string
-	connectorsDir            string
-	tokenSource              string
-	audiences                []string
-	allowedHosts             []string
-	requireUsePermission     bool
-	clusterResourceNamespace string
-	clusterID                string
-	linger                   time.Duration
-	httpAddress              string
-	auditLog                 string
-	verbosity                int
+	endpoint                string
+	kubeletRegistrationPath string
+	registrationDir         string
+	kubeletDir              string
+	stateDir                string
+	runtimeDir              string
+	nodeID                  string
+	tokenSource             string
+	requireUsePermission    bool
+	clusterID               string
+	linger                  time.Duration
+	httpAddress             string
+	auditLog                string
+	verbosity               int
+
+	manifests    manifests
+	destinations destinations
 }
 
 const (
@@ -51,12 +50,11 @@ func (o *nodeOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.stateDir, "state-dir", "", "directory on disk for what must survive a reboot, without secrets (default <kubelet-dir>/plugins/"+driver.Name+"/state)")
 	f.StringVar(&o.runtimeDir, "runtime-dir", "", "directory for the driver's private tmpfs, mounted there when missing (default <kubelet-dir>/plugins/"+driver.Name+"/run)")
 	f.StringVar(&o.nodeID, "node-id", "", "name of this node (default $NODE_NAME, then the host name)")
-	f.StringVar(&o.connectorsDir, "connectors-dir", "", "directory of Connector, ClusterConnector, Secret, ConfigMap and Namespace manifests, watched with its direct sub-directories (standalone mode; required)")
+	o.manifests.addConnectorsDir(f, "directory of Connector, ClusterConnector, Secret, ConfigMap and Namespace manifests, watched with its direct sub-directories (standalone mode; required)")
 	f.StringVar(&o.tokenSource, "token-source", string(driver.TokensInVolumeContext), "where the kubelet sends ServiceAccount tokens: secrets or volume-context; the other is dropped unread")
-	f.StringArrayVar(&o.audiences, "audience", nil, "AUD=HOST[,HOST]…: hosts to which tokens of an audience may go; repeatable")
-	f.StringSliceVar(&o.allowedHosts, "allowed-hosts", nil, "host globs[:port] and CIDRs that issuers may call; loopback only when named here (default: public and private addresses)")
+	o.destinations.addFlags(f)
 	f.BoolVar(&o.requireUsePermission, "require-use-permission", false, "ask the API server also for Connectors of the pod's own namespace; not with --connectors-dir")
-	f.StringVar(&o.clusterResourceNamespace, "cluster-resource-namespace", "regcred-system", "namespace in which references of ClusterConnectors are read")
+	o.manifests.addClusterResourceNamespace(f)
 	f.StringVar(&o.clusterID, "cluster-id", "standalone", "tells the objects that this cluster makes at providers from those of others")
 	f.DurationVar(&o.linger, "linger", defaultLinger, "how long a credential without volumes waits for the next one")
 	f.StringVar(&o.httpAddress, "http-address", ":9810", "address of /metrics, /healthz and /readyz; empty = none")
@@ -87,24 +85,14 @@ func (o *nodeOptions) complete() error {
 // policy checks what concerns outgoing calls. All mistakes are reported at
 // once, each naming its flag.
 func (o *nodeOptions) policy() (issuers.Policy, error) {
-	var mistakes []error
-	mistake := func(flag string, err error) {
-		if err != nil {
-			mistakes = append(mistakes, fmt.Errorf("--%s %w", flag, err))
-		}
-	}
-	hosts, err := issuers.ParseAllowedHosts(o.allowedHosts...)
-	mistake("allowed-hosts:", err)
-	audiences, err := issuers.ParseAudiences(o.audiences...)
-	mistake("audience:", err)
-	if o.connectorsDir == "" {
-		mistake("connectors-dir", errors.New("is required: name a directory of Connector manifests"))
-	}
-	if o.requireUsePermission && o.connectorsDir != "" {
-		mistake("require-use-permission", errors.New("needs an API server to ask; it does not go with --connectors-dir"))
+	var m mistakes
+	policy := o.destinations.policy(&m)
+	o.manifests.check(&m)
+	if o.requireUsePermission && o.manifests.connectorsDir != "" {
+		m.flag("require-use-permission", errors.New("needs an API server to ask; it does not go with --connectors-dir"))
 	}
 	if o.linger < 0 {
-		mistake("linger", errors.New("must not be negative"))
+		m.flag("linger", errors.New("must not be negative"))
 	}
-	return issuers.Policy{AllowedHosts: hosts, AllowLoopback: true, Audiences: audiences}, errors.Join(mistakes...)
+	return policy, m.err()
 }

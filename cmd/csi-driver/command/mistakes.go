@@ -1,0 +1,25 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+)
+
+// mistakes collects what is wrong with a command line, so that everything is
+// told at once.
+type mistakes []error
+
+// flag notes a mistake in the value of a flag; a nil error is none.
+func (m *mistakes) flag(name string, err error) {
+	if err != nil {
+		*m = append(*m, fmt.Errorf("--%s %w", name, err))
+	}
+}
+
+// err is nil when there is no mistake.
+func (m mistakes) err() error {
+	if len(m) == 0 {
+		return nil
+	}
+	return usageError{errors.Join(m...)}
+}

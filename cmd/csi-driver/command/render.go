@@ -1,0 +1,120 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+
+	"github.com/regcred/csi-driver-regcred/internal/outdir"
+	"github.com/regcred/csi-driver-regcred/pkg/credentials"
+	"github.com/regcred/csi-driver-regcred/pkg/metrics"
+	"github.com/regcred/csi-driver-regcred/pkg/render"
+	"github.com/regcred/csi-driver-regcred/pkg/volume"
+)
+
+func (p Program) render() *cobra.Command {
+	var o renderOptions
+	cmd := &cobra.Command{
+		Use:   "render --connectors-dir DIR --connectors LIST --namespace NS --out DIR",
+		Short: "Write once, into a plain directory, what a volume would show",
+		Long: `render asks the same core as a volume does, once: consent, credential, files.
+It writes them into a plain directory, readable for its owner alone, all or
+none, and ends: nothing is renewed and nothing is revoked later. Issuers whose
+credentials have to be deleted at the provider are therefore refused.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := o.check()
+			if err != nil {
+				return err
+			}
+			return p.runRender(cmd.Context(), o, r, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	o.addFlags(cmd.Flags())
+	cmd.Flags().SortFlags = false
+	return cmd
+}
+
+// runRender writes what r asks for. Standard output is for the explanation
+// alone.
+func (p Program) runRender(ctx context.Context, o renderOptions, r rendering, stdout, stderr io.Writer) (err error) {
+	if err := guardMemory(); err != nil {
+		return err
+	}
+	ctx = klog.NewContext(ctx, klog.Logger{}) // what matters is printed
+	warn := func(format string, args ...any) { fmt.Fprintf(stderr, "csi-driver: warning: "+format+"\n", args...) }
+
+	tokens, err := r.readTokens()
+	if err != nil {
+		return err
+	}
+	r.spec.Tokens, r.spec.Subject.ServiceAccountUID = tokens.byAudience, tokens.uid
+	out, err := outdir.Open(r.out)
+	if err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+
+	measured := metrics.New(prometheus.NewRegistry(), p.Version)
+	c, err := p.core(o.manifests, r.policy, credentials.Options{
+		Credentials: &memory{}, Intents: &memory{}, Audit: unaudited{}, Metrics: measured, NamePrefix: "regcred-render",
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.source.Load(ctx); err != nil {
+		return err
+	}
+	for _, problem := range c.source.Problems() {
+		warn("%s", problem)
+	}
+	leases := &oneShot{Manager: c.credentials, definitions: p.Issuers, tokens: r.spec.Tokens}
+	in, files, err := c.renderOnce(ctx, r.spec, volume.Options{
+		Connectors: c.source, Authorizer: everyone{}, Objects: c.source, Leases: leases,
+		Events: warnings(warn), Audit: unaudited{}, Metrics: measured,
+	})
+	if o.explain {
+		defer func() { err = errors.Join(err, p.explain(stdout, r, leases.calls, in)) }()
+	}
+	if err != nil {
+		return err
+	}
+	if err := out.Write(files, r.mode); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	for _, audience := range leases.unasked() {
+		warn("--token %s=…: no issuer of these connectors asks for it; it was not used", audience)
+	}
+	return r.warnOnDisk(out, files, warn)
+}
+
+// renderOnce runs the part that renews credentials for as long as it takes to
+// render.
+func (c core) renderOnce(ctx context.Context, spec volume.Spec, o volume.Options) (render.Input, render.Files, error) {
+	c.credentials.Subscribe(nobody{})
+	ctx, failed := context.WithCancelCause(ctx)
+	defer failed(nil)
+	stop := background(ctx, c.credentials.Run, failed)
+	in, files, err := volume.RenderOnce(ctx, o, spec)
+	return in, files, errors.Join(err, stop())
+}
+
+// warnOnDisk tells when credentials outlive the machine's memory.
+func (r rendering) warnOnDisk(out *outdir.Dir, files render.Files, warn func(string, ...any)) error {
+	inMemory, err := out.OnTmpfs()
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if f.Secret && !inMemory {
+			warn("%s is not on a tmpfs: the credentials are on disk now; name a directory on one, such as /dev/shm or $XDG_RUNTIME_DIR", r.out)
+			break
+		}
+	}
+	return nil
+}
