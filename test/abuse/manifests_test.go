@@ -124,3 +124,49 @@ func wrongSecrets(s *secrets) map[string]string {
 		"wrong-control": secretOf("kubernetes.io/basic-auth", "wrong-control", map[string]string{"username": "u", "password": text(7) + "\x00\n"}),
 	}
 }
+
+// brokenManifests are files that are wrong, with a secret where a careless
+// error text would quote it.
+func (s *secrets) brokenManifests() map[string]string {
+	const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: broken, namespace: ci}\n"
+	connector := func(spec string) string {
+		return "apiVersion: regcred.dev/v1alpha1\nkind: Connector\nmetadata: {name: broken, namespace: ci}\nspec: " + spec + "\n"
+	}
+	files := map[string]string{}
+	for name, write := range map[string]func(text string) string{
+		"unclosed":  func(c string) string { return secret + "stringData: {password: \"" + c },
+		"base64":    func(c string) string { return secret + "data: {password: '%%" + c + "'}\n" },
+		"list":      func(c string) string { return secret + "stringData: {password: [" + c + "]}\n" },
+		"unknown":   func(c string) string { return secret + "pasword: " + c + "\n" },
+		"twice":     func(c string) string { return secret + "stringData: {password: " + c + ", password: " + c + "}\n" },
+		"alias":     func(c string) string { return secret + "stringData: {password: *" + c + "}\n" },
+		"tag":       func(c string) string { return secret + "stringData: {password: !!int " + c + "}\n" },
+		"own-tag":   func(c string) string { return secret + "stringData: {password: !" + c + " x}\n" },
+		"binary":    func(c string) string { return secret + "stringData: {password: !!binary " + c + "%}\n" },
+		"directive": func(c string) string { return "%" + c + " 1\n---\n" + secret },
+		"template":  func(c string) string { return secret + "stringData: {password: {{" + c + "}}}\n" },
+		"colon":     func(c string) string { return secret + "stringData:\n  password:" + c + "\n  user: x\n" },
+		"block":     func(c string) string { return secret + "stringData:\n  password: |" + c + "\n" },
+		"merge":     func(c string) string { return secret + "stringData: {<<: " + c + "}\n" },
+		"json": func(c string) string {
+			return `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"broken","namespace":"ci"},"stringData":{"password":"` + c + `"x}}`
+		},
+		"kind":        func(c string) string { return "apiVersion: v1\nkind: {secret: " + c + "}\n" },
+		"no-manifest": func(c string) string { return c },
+		"address": func(c string) string {
+			return connector("{address: 'https://robot:" + c + "@registry.example.com', issuer: {secret: {name: x}}}")
+		},
+		"config": func(c string) string {
+			return connector("{address: a.example.com, issuer: {secret: {name: x, password: " + c + "}}}")
+		},
+		"issuer": func(c string) string { return connector("{address: a.example.com, issuer: {secret: " + c + "}}") },
+		"ca": func(c string) string {
+			return connector("{registries: [{host: a.example.com, tls: {caBundle: " + c + "}}], issuer: {secret: {name: x}}}")
+		},
+	} {
+		c := plainCanary("secret in a broken manifest: " + name)
+		s.misplaced = append(s.misplaced, c)
+		files["broken-"+name] = write(c.text)
+	}
+	return files
+}

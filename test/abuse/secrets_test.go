@@ -61,13 +61,18 @@ func TestSecretsStayInMemory(t *testing.T) {
 		Mint: func(n int, _ time.Time) string { return fmt.Sprintf("%s.%d", s.minted.text, n) },
 	})
 	t.Cleanup(p.Close)
+	manifests := s.brokenManifests()
+	manifests["all"] = s.manifests(t, p.Host())
+	manifests["rotating"] = basicAuth("rotating", s.basic.text) + connectorOf("rotating", `secret: {name: rotating}`)
 	n := start(t, setup{
-		program: product(t), env: []string{"GRPC_GO_LOG_SEVERITY_LEVEL=info", "GRPC_GO_LOG_VERBOSITY_LEVEL=99"},
-		manifests: map[string]string{
-			"all": s.manifests(t, p.Host()), "rotating": basicAuth("rotating", s.basic.text) + connectorOf("rotating", `secret: {name: rotating}`),
-		},
+		program: product(t), manifests: manifests, env: []string{"GRPC_GO_LOG_SEVERITY_LEVEL=info", "GRPC_GO_LOG_VERBOSITY_LEVEL=99"},
 		flags: []string{"--v=10", "--linger=1s", "--allowed-hosts=127.0.0.1,*.example.com", "--token-source=volume-context"},
 	})
+	for name := range manifests {
+		if strings.HasPrefix(name, "broken-") && !strings.Contains(n.driver.Log(), name) {
+			t.Errorf("the driver says nothing of %s", name)
+		}
+	}
 	volumes := n.publishAll(s)
 	n.failAll(t, s, p)
 	n.shown().free(t, "published", s.all())
