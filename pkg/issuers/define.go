@@ -24,6 +24,9 @@ type Docs struct {
 	// Sharing is the widest sharing that makes sense, unless the Connector
 	// narrows it.
 	Sharing connector.Sharing
+	// NeedsRegistries: the kind serves the hosts that the Connector declares
+	// and knows no others, so there must be one.
+	NeedsRegistries bool
 }
 
 // Definition describes one kind of issuer to the core, the CRD, the command

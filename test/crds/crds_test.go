@@ -198,14 +198,14 @@ func TestBadManifests(t *testing.T) {
 		want []string
 	}{
 		"no issuer": {`{issuer: {}}`, []string{
-			"spec.issuer: Invalid value: exactly one of the fields in [distributionToken secret] must be set",
+			"spec.issuer: Invalid value: exactly one of the fields in [anonymous distributionToken dockerConfig env secret] must be set",
 		}},
 		"two issuers": {`{issuer: {secret: {name: x}, distributionToken: {output: registryToken}}}`, []string{
-			"spec.issuer: Invalid value: exactly one of the fields in [distributionToken secret] must be set",
+			"spec.issuer: Invalid value: exactly one of the fields in [anonymous distributionToken dockerConfig env secret] must be set",
 		}},
 		"unknown issuer": {`{issuer: {keychain: {}}}`, []string{
 			"spec.issuer.keychain: unknown field",
-			"spec.issuer: Invalid value: exactly one of the fields in [distributionToken secret] must be set",
+			"spec.issuer: Invalid value: exactly one of the fields in [anonymous distributionToken dockerConfig env secret] must be set",
 		}},
 		"issuer missing": {`{address: a.example.com}`, []string{
 			"spec.issuer: Required value",

@@ -6,14 +6,22 @@ import (
 	"strings"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers/anonymous"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers/distributiontoken"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers/dockerconfig"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers/env"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers/secret"
 )
 
 // IssuerSource says where credentials come from: exactly one member, named
 // after the issuer's kind.
-// +kubebuilder:validation:ExactlyOneOf=distributionToken;secret
+// +kubebuilder:validation:ExactlyOneOf=anonymous;distributionToken;dockerConfig;env;secret
 type IssuerSource struct {
+	// anonymous says that the declared registries are used without a login,
+	// and keeps other Connectors' logins away from them. Write {}.
+	// +optional
+	Anonymous *anonymous.Config `json:"anonymous,omitempty"`
+
 	// distributionToken asks the registry's own token service, by the token
 	// authentication of the CNCF distribution project, with a user name and
 	// password from a Secret, for tokens that live minutes.
@@ -22,6 +30,17 @@ type IssuerSource struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.clientID) || self.clientID.matches('^[!-~]+$')",message="clientID is of printable ASCII characters without spaces"
 	// +kubebuilder:validation:XValidation:rule="!has(self.secretRef) || self.secretRef.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="secretRef.name is not the name of a Secret"
 	DistributionToken *distributiontoken.Config `json:"distributionToken,omitempty"`
+
+	// dockerConfig hands out the logins of a config.json in a Secret or
+	// ConfigMap: all of them or those for chosen hosts.
+	// +optional
+	DockerConfig *dockerconfig.Config `json:"dockerConfig,omitempty"`
+
+	// env hands out stored logins for many registries, listed here or in a
+	// Secret under the names of imgpkg's environment variables. Hosts and
+	// paths may be patterns.
+	// +optional
+	Env *env.Config `json:"env,omitempty"`
 
 	// secret hands out what Secrets of Kubernetes hold, and follows their
 	// changes.

@@ -73,6 +73,9 @@ func (m *mistakes) abilities(spec *ConnectorSpec, def issuers.Definition, issuer
 	if def.Static {
 		m.ageless(spec, def)
 	}
+	if def.NeedsRegistries && spec.Address == "" && len(spec.Registries) == 0 {
+		m.add("spec.registries", "issuer %s serves the declared registries, and there are none: write spec.address or spec.registries", def.Kind)
+	}
 	if spec.ScopeEnforcement == connector.BestEffort {
 		return
 	}
@@ -96,7 +99,7 @@ func (m *mistakes) abilities(spec *ConnectorSpec, def issuers.Definition, issuer
 func (m *mistakes) ageless(spec *ConnectorSpec, def issuers.Definition) {
 	for path, d := range map[string]*connector.Duration{"spec.maxAge": spec.MaxAge, "spec.defaultTTL": spec.DefaultTTL} {
 		if d != nil {
-			m.add(path, "has no effect on issuer %s, which hands out what is stored and follows its changes: leave it out", def.Kind)
+			m.add(path, "has no effect on issuer %s, whose content follows its source alone: leave it out", def.Kind)
 		}
 	}
 }

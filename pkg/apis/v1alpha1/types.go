@@ -62,8 +62,10 @@ type ClusterConnector struct {
 
 // ConnectorSpec is what a platform team wants.
 // +kubebuilder:validation:AtMostOneOf=address;registries
-// +kubebuilder:validation:XValidation:rule="!has(self.issuer.secret) || (!has(self.maxAge) && !has(self.defaultTTL))",message="maxAge and defaultTTL have no effect on issuer secret, which hands out what is stored and follows its changes: leave them out"
-// +kubebuilder:validation:XValidation:rule="!(has(self.issuer.secret) || has(self.issuer.distributionToken) && self.issuer.distributionToken.output != 'registryToken') || (has(self.scopeEnforcement) && self.scopeEnforcement == 'BestEffort') || (!(has(self.scope) && (has(self.scope.repositories) || has(self.scope.actions))) && !(has(self.minimumScope) && self.minimumScope in ['project', 'repository']))",message="this issuer cannot limit a credential: remove scope and minimumScope, or write scopeEnforcement: BestEffort to deliver it unlimited"
+// +kubebuilder:validation:XValidation:rule="!(has(self.issuer.anonymous) || has(self.issuer.dockerConfig) || has(self.issuer.env) || has(self.issuer.secret)) || (!has(self.maxAge) && !has(self.defaultTTL))",message="maxAge and defaultTTL have no effect on issuers anonymous, dockerConfig, env and secret, whose content follows its source alone: leave them out"
+// +kubebuilder:validation:XValidation:rule="!has(self.issuer.anonymous) || has(self.address) || (has(self.registries) && self.registries.size() > 0)",message="issuer anonymous serves the declared registries: write address or registries"
+// +kubebuilder:validation:XValidation:rule="!has(self.issuer.anonymous) || (has(self.scopeEnforcement) && self.scopeEnforcement == 'BestEffort') || !has(self.minimumScope) || self.minimumScope == 'none'",message="what everybody has is limited to nobody: remove minimumScope, or write scopeEnforcement: BestEffort"
+// +kubebuilder:validation:XValidation:rule="!(has(self.issuer.anonymous) || has(self.issuer.dockerConfig) || has(self.issuer.env) || has(self.issuer.secret) || has(self.issuer.distributionToken) && self.issuer.distributionToken.output != 'registryToken') || (has(self.scopeEnforcement) && self.scopeEnforcement == 'BestEffort') || (!(has(self.scope) && (has(self.scope.repositories) || has(self.scope.actions))) && !(has(self.minimumScope) && self.minimumScope in ['project', 'repository']))",message="this issuer cannot limit a credential: remove scope and minimumScope, or write scopeEnforcement: BestEffort to deliver it unlimited"
 // +kubebuilder:validation:XValidation:rule="!has(self.issuer.distributionToken) || self.issuer.distributionToken.output == 'registryToken' || (has(self.allowLongLived) && self.allowLongLived)",message="output basic and identityToken deliver a long-lived credential: write allowLongLived: true to permit it, or choose registryToken"
 type ConnectorSpec struct {
 	// address is the registry as a URL or host[:port], such as
@@ -122,7 +124,7 @@ type ConnectorSpec struct {
 
 	// defaultTTL is how long a credential is taken to live when nothing tells
 	// its end. It does not end what is only handed out, as by issuer secret,
-	// which refuses it, or by distributionToken with output basic: that stays
+	// which refuses it like its kind, or by distributionToken with output basic: that stays
 	// as long as it is stored.
 	// +optional
 	DefaultTTL *connector.Duration `json:"defaultTTL,omitempty"`
