@@ -64,7 +64,7 @@ func check(t *testing.T, shown []string) {
 		if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range files.Validate(v1alpha1.Options{Issuers: builtin.Definitions()}, path) {
+		for _, p := range files.Validate(v1alpha1.Options{Issuers: builtin.Definitions()}, path).Problems {
 			t.Errorf("%s\n%s", strings.TrimPrefix(p.String(), path), manifest)
 		}
 	}

@@ -76,7 +76,7 @@ func TestNoSecretInAnyText(t *testing.T) {
 			for _, p := range problems {
 				texts = append(texts, p.String())
 			}
-			for _, p := range files.Validate(v1alpha1.Options{Issuers: builtin.Definitions()}, tr.dir) {
+			for _, p := range files.Validate(v1alpha1.Options{Issuers: builtin.Definitions()}, tr.dir).Problems {
 				texts = append(texts, p.String())
 			}
 			if _, err := tr.source.Object(t.Context(), connector.KindSecret, "ci", "s"); err != nil {

@@ -13,6 +13,7 @@ import (
 
 // file is what one file gave.
 type file struct {
+	objects  int // with those that could not be named
 	items    []item
 	problems []Problem
 	// complete: every object of the file could be named. If not, one that is
@@ -40,7 +41,7 @@ func parse(name string, data []byte, opts v1alpha1.Options) file {
 	if err != nil {
 		return unreadable(name, err)
 	}
-	f := file{complete: true}
+	f := file{objects: len(objects), complete: true}
 	for _, o := range objects {
 		f.add(name, o, opts)
 	}

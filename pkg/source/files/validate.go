@@ -8,11 +8,36 @@ import (
 	"slices"
 
 	"github.com/regcred/csi-driver-regcred/pkg/apis/v1alpha1"
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
-// Validate returns the mistakes in files, and in the manifests of directories,
-// as a Source would find them.
-func Validate(opts v1alpha1.Options, paths ...string) []Problem {
+// Checked is what Validate found.
+type Checked struct {
+	// Files and Objects were read, those with mistakes included.
+	Files, Objects int
+	// Problems are all mistakes, by place.
+	Problems []Problem
+	// Connectors are the Connectors and ClusterConnectors without mistakes, by
+	// place.
+	Connectors []Located
+	// Source answers from the valid objects. It watches nothing.
+	Source *Source
+}
+
+// Located is a Connector and where it is written.
+type Located struct {
+	*connector.Connector
+	File           string
+	Document, Line int
+}
+
+// Problem is err, said of the Connector as a whole.
+func (l Located) Problem(err error) Problem {
+	return Problem{File: l.File, Document: l.Document, Line: l.Line, Object: connectorID(l.Ref).String(), Err: err}
+}
+
+// Validate reads files, and the manifests of directories, as a Source would.
+func Validate(opts v1alpha1.Options, paths ...string) Checked {
 	var problems []Problem
 	parsed := map[string]file{}
 	for _, path := range paths {
@@ -26,9 +51,20 @@ func Validate(opts v1alpha1.Options, paths ...string) []Problem {
 			}
 		}
 	}
-	problems = append(problems, merge(slices.Sorted(maps.Keys(parsed)), parsed, &snapshot{}).problems...)
-	slices.SortStableFunc(problems, compareProblems)
-	return problems
+	names := slices.Sorted(maps.Keys(parsed))
+	now := merge(names, parsed, &snapshot{})
+	checked := Checked{Files: len(names), Problems: append(problems, now.problems...), Source: &Source{convert: opts}}
+	slices.SortStableFunc(checked.Problems, compareProblems)
+	checked.Source.current.Store(now)
+	for _, name := range names {
+		checked.Objects += parsed[name].objects
+		for _, it := range parsed[name].items {
+			if c, ok := it.value.(*connector.Connector); ok && now.values[it.id] == it.value {
+				checked.Connectors = append(checked.Connectors, Located{Connector: c, File: name, Document: it.document, Line: it.line})
+			}
+		}
+	}
+	return checked
 }
 
 // expand returns the manifests of a directory, or the file itself.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/regcred/csi-driver-regcred/pkg/apis/v1alpha1"
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers/builtin"
 	"github.com/regcred/csi-driver-regcred/pkg/source/files"
 )
@@ -40,7 +41,7 @@ func TestValidate(t *testing.T) {
 				paths[i] = filepath.Join(tr.dir, p)
 			}
 			var got []string
-			for _, p := range files.Validate(opts, paths...) {
+			for _, p := range files.Validate(opts, paths...).Problems {
 				text := strings.TrimPrefix(p.String(), tr.dir+"/")
 				got = append(got, strings.ReplaceAll(text, tr.dir, "DIR"))
 			}
@@ -48,5 +49,32 @@ func TestValidate(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestValidateCountsAndLocates(t *testing.T) {
+	tr := newTree(t)
+	tr.write("a.yaml", conn("a", "a.example.com"), conn("b", "no host"), conn("c", "c.example.com"))
+	tr.write("b.yaml", conn("a", "twice.example.com"), secretManifest("s", "x"), "kind: Unknown\n")
+	checked := files.Validate(v1alpha1.Options{Issuers: builtin.Definitions()}, tr.dir)
+	type place struct {
+		Name, File     string
+		Document, Line int
+	}
+	var got []place
+	for _, c := range checked.Connectors {
+		got = append(got, place{c.Ref.String(), filepath.Base(c.File), c.Document, c.Line})
+	}
+	if diff := cmp.Diff([]place{{"ci/a", "a.yaml", 1, 1}, {"ci/c", "a.yaml", 3, 15}}, got); diff != "" {
+		t.Error(diff)
+	}
+	if checked.Files != 2 || checked.Objects != 6 || len(checked.Problems) != 3 {
+		t.Errorf("%d files, %d objects, problems %v", checked.Files, checked.Objects, checked.Problems)
+	}
+	if _, err := checked.Source.Object(t.Context(), connector.KindSecret, "ci", "s"); err != nil {
+		t.Error(err)
+	}
+	if p := checked.Connectors[1].Problem(connector.ErrNotFound); p.String() != filepath.Join(tr.dir, "a.yaml")+":15 (document 3): Connector ci/c: not found" {
+		t.Error(p)
 	}
 }
