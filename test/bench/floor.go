@@ -1,9 +1,8 @@
 package main
 
 import (
+	"context"
 	"os"
-	"path/filepath"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,14 +17,20 @@ var files = map[string][]byte{
 
 // up is the least that shows files in memory at a target.
 func up(target string) error {
-	if err := os.Mkdir(target, 0o750); err != nil {
+	if err := unix.Mkdir(target, 0o750); err != nil {
 		return err
 	}
 	if err := unix.Mount("bench", target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0755,size=4m"); err != nil {
 		return err
 	}
 	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(target, name), data, 0o444); err != nil {
+		fd, err := unix.Open(target+"/"+name, unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o444)
+		if err != nil {
+			return err
+		}
+		_, err = unix.Write(fd, data)
+		_ = unix.Close(fd) // a tmpfs has nothing to flush
+		if err != nil {
 			return err
 		}
 	}
@@ -37,21 +42,27 @@ func down(target string) error {
 	if err := unix.Unmount(target, 0); err != nil {
 		return err
 	}
-	return os.Remove(target)
+	return unix.Rmdir(target)
+}
+
+// shown tells whether a mount is at the target.
+func shown(target string) bool {
+	var stat unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, target, 0, unix.STATX_TYPE, &stat)
+	return err == nil && stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 // floor is the raw loop, measured in this process.
-type floor struct{ dir string }
+type floor struct{}
 
-func (f floor) target(i int) string { return filepath.Join(f.dir, "floor-"+strconv.Itoa(i)) }
+func (floor) name() string { return "floor" }
+func (floor) pid() int     { return os.Getpid() }
 
-func (f floor) publish(i int) error   { return up(f.target(i)) }
-func (f floor) unpublish(i int) error { return down(f.target(i)) }
-
-// republish asks the kernel whether the mount is there.
-func (f floor) republish(i int) error {
-	var stat unix.Statx_t
-	return unix.Statx(unix.AT_FDCWD, f.target(i), 0, unix.STATX_TYPE, &stat)
+func (floor) publish(_ context.Context, c call) error {
+	if shown(c.target) {
+		return nil
+	}
+	return up(c.target)
 }
 
-func (floor) pid() int { return os.Getpid() }
+func (floor) unpublish(_ context.Context, c call) error { return down(c.target) }

@@ -1,11 +1,7 @@
 package main
 
 import (
-	"fmt"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,12 +13,22 @@ type figure struct {
 	cpu time.Duration // per call, of the process that does the work
 }
 
-// measure runs do for n numbers from first on, so many at a time.
-func measure(pid, first, n, parallel int, do func(int) error) (figure, error) {
+// measure runs do for 0 to n-1, so many at a time.
+func measure(pid, n, parallel int, do func(int) error) (figure, error) {
 	before, err := cpuOf(pid)
 	if err != nil {
 		return figure{}, err
 	}
+	took, err := each(n, parallel, do)
+	if err != nil {
+		return figure{}, err
+	}
+	after, err := cpuOf(pid)
+	return figure{p50: median(took), cpu: (after - before) / time.Duration(n)}, err
+}
+
+// each runs do for 0 to n-1, so many at a time, and tells how long each took.
+func each(n, parallel int, do func(int) error) ([]time.Duration, error) {
 	took := make([]time.Duration, n)
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
@@ -35,7 +41,7 @@ func measure(pid, first, n, parallel int, do func(int) error) (figure, error) {
 					return
 				}
 				began := time.Now()
-				if err := do(first + i); err != nil {
+				if err := do(i); err != nil {
 					failed.Store(&err)
 				}
 				took[i] = time.Since(began)
@@ -44,47 +50,21 @@ func measure(pid, first, n, parallel int, do func(int) error) (figure, error) {
 	}
 	all.Wait()
 	if err := failed.Load(); err != nil {
-		return figure{}, *err
+		return nil, *err
 	}
-	after, err := cpuOf(pid)
-	slices.Sort(took)
-	return figure{p50: took[n/2], cpu: (after - before) / time.Duration(n)}, err
+	return took, nil
 }
 
-// tick is the unit of /proc/PID/stat, the same on every Linux architecture
-// that Go supports.
-const tick = 10 * time.Millisecond
+type ordered interface{ ~int64 | ~float64 }
 
-// cpuOf returns the processor time that a process has used.
-func cpuOf(pid int) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ") // the name may hold blanks
-	fields := strings.Fields(rest)
-	var total time.Duration
-	for _, field := range fields[11:13] { // utime and stime, proc_pid_stat(5)
-		ticks, err := strconv.Atoi(field)
-		if err != nil {
-			return 0, err
-		}
-		total += time.Duration(ticks) * tick
-	}
-	return total, nil
-}
+// median is the middle value; of nothing, zero.
+func median[T ordered](all []T) T { return quantile(all, 0.5) }
 
-// residentOf returns the resident memory of a process in MiB.
-func residentOf(pid int) (float64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
+// quantile is the value below which that part of all lies.
+func quantile[T ordered](all []T, part float64) T {
+	if len(all) == 0 {
+		return 0
 	}
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kib, err := strconv.Atoi(strings.Fields(value)[0])
-			return float64(kib) / 1024, err
-		}
-	}
-	return 0, fmt.Errorf("process %d has no VmRSS", pid)
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[min(int(part*float64(len(sorted))), len(sorted)-1)]
 }

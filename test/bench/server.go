@@ -2,30 +2,75 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
-	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/regcred/csi-driver-regcred/test/child"
+	"github.com/regcred/csi-driver-regcred/test/driver"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
-// server is a CSI server in a process of its own, with a client to it.
-type server struct {
-	name string
-	dir  string // its kubelet directory
-	cmd  *exec.Cmd
-	log  *os.File
-	conn *grpc.ClientConn
-	node csi.NodeClient
+// call is what there is to say about one volume, made before it is measured.
+type call struct {
+	id, target string
+	publish    *csi.NodePublishVolumeRequest
 }
 
-const connectors = `apiVersion: regcred.dev/v1alpha1
+// server is a CSI server in a process of its own, with a kubelet that calls it.
+type server struct {
+	label   string
+	kubelet *kubelet.Kubelet
+	process interface {
+		PID() int
+		Stop() error
+	}
+}
+
+func (s *server) name() string { return s.label }
+func (s *server) pid() int     { return s.process.PID() }
+
+func (s *server) publish(ctx context.Context, c call) error { return s.kubelet.Send(ctx, c.publish) }
+
+func (s *server) unpublish(ctx context.Context, c call) error {
+	return s.kubelet.Remove(ctx, c.id, c.target)
+}
+
+// stop ends the process.
+func (s *server) stop() error { return errors.Join(s.kubelet.Close(), s.process.Stop()) }
+
+// volume is the i-th inline volume: the docker configuration, the daemon's,
+// and what the driver says of them; three files.
+func volume(i int) kubelet.Volume {
+	return kubelet.Volume{
+		Namespace: "ci", Pod: "pod-" + strconv.Itoa(i), ServiceAccount: "builder", Name: "registry",
+		Attributes: map[string]string{"connectors": "bench", "configuration.names": "docker-config,dockerd"},
+	}
+}
+
+// prepare does what the kubelet does before it calls, for n volumes from first
+// on.
+func prepare(k *kubelet.Kubelet, first, n int) ([]call, error) {
+	calls := make([]call, n)
+	for i := range calls {
+		v := volume(first + i)
+		if err := k.Prepare(v); err != nil {
+			return nil, err
+		}
+		calls[i] = call{id: v.ID(), target: k.Target(v), publish: k.Request(v)}
+	}
+	return calls, nil
+}
+
+// login is the connector of all volumes, with content that names a version.
+func login(version string) string {
+	return `apiVersion: regcred.dev/v1alpha1
 kind: Connector
 metadata: {name: bench, namespace: ci}
 spec:
@@ -36,102 +81,71 @@ apiVersion: v1
 kind: Secret
 metadata: {name: login, namespace: ci}
 type: kubernetes.io/basic-auth
-stringData: {username: bench, password: made-for-this-run}
+stringData: {username: bench, password: made-for-this-run-` + version + `}
 `
-
-func startReference(ctx context.Context, dir string) (*server, error) {
-	s := &server{name: "reference", dir: dir}
-	return s, s.start(ctx, "/proc/self/exe", "reference", s.socket())
 }
 
-func startDriver(ctx context.Context, binary, dir string) (*server, error) {
-	manifests := filepath.Join(dir, "manifests")
-	if err := os.MkdirAll(manifests, 0o700); err != nil {
-		return nil, err
+// startDriver starts the driver with one connector, in a directory that it
+// makes.
+func startDriver(ctx context.Context, program, dir string, flags ...string) (*server, *driver.Driver, error) {
+	c := driver.Config{
+		Dir: dir, KubeletDir: filepath.Join(dir, "kubelet"), Connectors: filepath.Join(dir, "connectors"),
+		Program: program, Flags: flags, EndsWithParent: true,
 	}
-	if err := os.WriteFile(filepath.Join(manifests, "bench.yaml"), []byte(connectors), 0o600); err != nil {
-		return nil, err
+	for _, made := range []string{filepath.Join(c.KubeletDir, "pods"), c.Connectors} {
+		if err := os.MkdirAll(made, 0o750); err != nil {
+			return nil, nil, err
+		}
 	}
-	s := &server{name: "driver", dir: dir}
-	return s, s.start(ctx, binary, "node", "--connectors-dir", manifests, "--kubelet-dir", dir, "--endpoint", "unix://"+s.socket(),
-		"--node-id", "bench", "--http-address", "", "--audit-log", filepath.Join(dir, "audit.log"))
-}
-
-func (s *server) socket() string { return filepath.Join(s.dir, "csi.sock") }
-
-// start runs the program and waits until it answers.
-func (s *server) start(ctx context.Context, program string, args ...string) (err error) {
-	if err := os.MkdirAll(filepath.Join(s.dir, "pods"), 0o750); err != nil {
-		return err
+	if err := os.WriteFile(filepath.Join(c.Connectors, "bench.yaml"), []byte(login("1")), 0o600); err != nil {
+		return nil, nil, err
 	}
-	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
-		return err
-	}
-	s.cmd = exec.CommandContext(ctx, program, args...)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
-		return err
-	}
-	s.conn, err = grpc.NewClient("unix://"+s.socket(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	d, err := driver.Start(ctx, c)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	s.node = csi.NewNodeClient(s.conn)
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	if _, err := csi.NewIdentityClient(s.conn).Probe(ctx, &csi.ProbeRequest{}, grpc.WaitForReady(true)); err != nil {
-		return fmt.Errorf("%s does not answer, see %s: %w", s.name, s.log.Name(), err)
+	k, err := kubelet.New(c.KubeletDir, d.Endpoint())
+	return &server{label: "driver", kubelet: k, process: d}, d, err
+}
+
+// startReference starts the reference server in a directory that it makes.
+func startReference(ctx context.Context, dir string) (*server, error) {
+	if err := os.Mkdir(dir, 0o750); err != nil {
+		return nil, err
 	}
+	socket := filepath.Join(dir, "csi.sock")
+	cmd := exec.Command("/proc/self/exe", referenceVerb, socket)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	process, err := child.Start("reference", cmd, filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	listens := func(context.Context) error { _, err := os.Stat(socket); return err }
+	if err := process.Ready(ctx, listens); err != nil {
+		process.Kill()
+		return nil, err
+	}
+	k, err := kubelet.New(dir, "unix://"+socket)
+	return &server{label: "reference", kubelet: k, process: killed{process}}, err
+}
+
+// killed is a process that needs no orderly end.
+type killed struct{ *child.Process }
+
+// Stop ends it at once.
+func (k killed) Stop() error {
+	k.Kill()
 	return nil
 }
 
-// stop ends the process.
-func (s *server) stop() {
-	_ = s.conn.Close()                        // nothing is in flight
-	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-	_ = s.cmd.Wait()                          // the signal is its end
-	_ = s.log.Close()                         // the process wrote it
-}
+var errNotShown = errors.New("nothing is mounted there")
 
-func (s *server) pid() int { return s.cmd.Process.Pid }
-
-func (s *server) target(i int) string {
-	return filepath.Join(s.dir, "pods", "uid-"+strconv.Itoa(i), "volumes", "kubernetes.io~csi", "registry", "mount")
-}
-
-// prepare does what the kubelet does before it calls.
-func (s *server) prepare(i int) error {
-	dir := filepath.Dir(s.target(i))
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return err
+// verify looks whether what was published is there.
+func verify(calls []call) error {
+	for _, c := range calls {
+		if !shown(c.target) {
+			return fmt.Errorf("%s: %w", c.target, errNotShown)
+		}
 	}
-	return os.WriteFile(filepath.Join(dir, "vol_data.json"), []byte(`{"volumeHandle":"`+id(i)+`"}`), 0o600)
-}
-
-func id(i int) string { return "csi-" + strconv.Itoa(i) }
-
-func (s *server) publish(i int) error {
-	pod := "pod-" + strconv.Itoa(i)
-	_, err := s.node.NodePublishVolume(context.Background(), &csi.NodePublishVolumeRequest{
-		VolumeId: id(i), TargetPath: s.target(i), Readonly: true,
-		VolumeCapability: &csi.VolumeCapability{
-			AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{}},
-			AccessMode: &csi.VolumeCapability_AccessMode{Mode: csi.VolumeCapability_AccessMode_SINGLE_NODE_WRITER},
-		},
-		VolumeContext: map[string]string{
-			"csi.storage.k8s.io/ephemeral": "true", "csi.storage.k8s.io/pod.name": pod, "csi.storage.k8s.io/pod.namespace": "ci",
-			"csi.storage.k8s.io/pod.uid": "uid-" + strconv.Itoa(i), "csi.storage.k8s.io/serviceAccount.name": "builder",
-			"connectors": "bench", "configuration.names": "docker-config,dockerd",
-		},
-	})
-	return err
-}
-
-// republish is the same call on a published volume.
-func (s *server) republish(i int) error { return s.publish(i) }
-
-func (s *server) unpublish(i int) error {
-	_, err := s.node.NodeUnpublishVolume(context.Background(), &csi.NodeUnpublishVolumeRequest{VolumeId: id(i), TargetPath: s.target(i)})
-	return err
+	return nil
 }
