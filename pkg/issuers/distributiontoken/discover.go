@@ -81,12 +81,24 @@ func readChallenge(header http.Header, registry connector.Registry) (tokenServer
 // registry itself.
 func checkRealm(text string, registry connector.Registry) (*url.URL, error) {
 	realm, err := url.Parse(text)
+	if err == nil {
+		_, err = connector.CanonicalHost(realm.Host) // errors name the host: it must not be a page of text
+	}
 	switch {
-	case err != nil, realm.Host == "", realm.Opaque != "", realm.User != nil, realm.Fragment != "":
+	case err != nil, strings.Contains(realm.Host, "*"), realm.Opaque != "", realm.User != nil, realm.Fragment != "":
 		return nil, issuers.Terminate("RealmInvalid", "registry %s names no valid token server: its Bearer challenge needs realm=\"https://HOST/PATH\"", registry.Host)
 	case strings.EqualFold(realm.Scheme, "https"), strings.EqualFold(realm.Scheme, "http") && registry.PlainHTTP:
 		return realm, nil
 	default:
-		return nil, issuers.Terminate("RealmRefused", "registry %s uses https and sends logins to a token server without it (%s://%s): set an https realm in the registry's configuration", registry.Host, realm.Scheme, realm.Host)
+		return nil, issuers.Terminate("RealmRefused", "registry %s uses https and sends logins to a token server without it (%s): set an https realm in the registry's configuration", registry.Host, origin(realm))
 	}
+}
+
+// origin is what may be told of a realm that is refused: its scheme can be
+// anything.
+func origin(realm *url.URL) string {
+	if strings.EqualFold(realm.Scheme, "http") {
+		return "http://" + realm.Host
+	}
+	return "host " + realm.Host
 }
