@@ -1,6 +1,7 @@
 package volume_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -252,4 +253,35 @@ func TestEventsOfAGenerationThatCannotBeFollowedAreFew(t *testing.T) {
 			t.Errorf("%d events: %v; %+v, %v", got, n.cluster.events, stats, err)
 		}
 	})
+}
+
+func TestWhatChangesDuringAPublishIsSeen(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*connector.Connector)
+		err    error
+		shown  string
+	}{
+		{"consent withdrawn", closed, connector.ErrDenied, ""},
+		{"new generation", func(c *connector.Connector) { c.Issuer.Config = []byte(`{"host":"moved.test"}`) }, nil, "password-2"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, n *node) {
+				n.cluster.do(func() { n.cluster.delay = 20 * time.Second })
+				done := make(chan error, 1)
+				go func() { done <- n.Publish(t.Context(), spec(t, "a", "reg")) }()
+				pass(10 * time.Second)
+				n.cluster.declare(own, test.change)
+				n.SourceChanged(changed(own))
+				if err := <-done; !errors.Is(err, test.err) {
+					t.Errorf("the publish ended with %v", err)
+				}
+				pass(30 * time.Second)
+				if got := n.shown("a", "moved.test"); got != test.shown || n.shown("a", "reg.test") != "" {
+					t.Errorf("shown %q and %q", n.shown("a", "reg.test"), got)
+				}
+			})
+		})
+	}
 }

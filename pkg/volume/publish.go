@@ -159,7 +159,10 @@ func (m *Manager) publish(ctx context.Context, spec Spec) (err error) {
 	}
 	v.work.Lock()
 	defer v.work.Unlock()
-	m.register(v) // from here on a changed lease is seen
+	m.register(v) // from here on a changed lease or Connector is seen
+	if err := m.unchanged(v); err != nil {
+		return err
+	}
 	files, err := m.files(ctx, v)
 	if err != nil {
 		return err
@@ -234,6 +237,21 @@ func (m *Manager) wantTokens(v *volume) error {
 func (m *Manager) grantOne(ctx context.Context, v *volume, g *grant) (err error) {
 	g.lease, err = m.lease(ctx, v, g.connector, g.use)
 	return err
+}
+
+// unchanged looks again at what may have changed while the credentials came:
+// withdrawn consent ends the publish, a new generation is followed.
+func (m *Manager) unchanged(v *volume) error {
+	for _, g := range v.grants {
+		c, err := m.consented(v.spec.Subject, g.use)
+		if err != nil {
+			return err
+		}
+		if c.UID != g.connector.UID || c.Generation != g.connector.Generation {
+			m.askFor(v, taskCheck)
+		}
+	}
+	return nil
 }
 
 // lose drops a volume whose mount is gone: its successor is published afresh.
