@@ -38,6 +38,8 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	switch err := root.ExecuteContext(ctx); {
 	case err == nil:
 		return exitGood
+	case errors.Is(err, errTold):
+		return exitFailed
 	case errors.As(err, new(usageError)):
 		fmt.Fprintf(stderr, "csi-driver: %v\nRun 'csi-driver --help' for usage.\n", err)
 		return exitUsage
@@ -46,6 +48,9 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 		return exitFailed
 	}
 }
+
+// errTold is a failure of which standard output says everything.
+var errTold = errors.New("failed as told")
 
 // usageError is a command line that cannot be run as it stands.
 type usageError struct{ error }
@@ -71,7 +76,7 @@ read in a memory-only volume, kept fresh until it is gone.`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.node(), p.render(), p.version())
+	root.AddCommand(p.node(), p.render(), p.validate(), p.issuers(), p.version())
 	return root
 }
 
