@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -121,6 +122,13 @@ func TestPublishMistakes(t *testing.T) {
 		{"a target elsewhere", func(r *csi.NodePublishVolumeRequest) { r.TargetPath = "/etc" }, "target_path: is outside of --kubelet-dir " + opts.KubeletDir},
 		{"a target beside", func(r *csi.NodePublishVolumeRequest) { r.TargetPath = opts.KubeletDir + "-evil/x" }, "target_path: is outside of --kubelet-dir " + opts.KubeletDir},
 		{"the kubelet's directory itself", func(r *csi.NodePublishVolumeRequest) { r.TargetPath = opts.KubeletDir }, "target_path: is outside of --kubelet-dir " + opts.KubeletDir},
+		{
+			"the directory of another pod",
+			func(r *csi.NodePublishVolumeRequest) {
+				r.TargetPath = filepath.Join(opts.KubeletDir, "pods/2d0e3f9c-56a1-4c12-9d0a-6f4c1d3a7b55/volumes/kubernetes.io~csi/registry/mount")
+			},
+			"target_path: is of pod 2d0e3f9c-56a1-4c12-9d0a-6f4c1d3a7b55, and the request is for pod u1",
+		},
 		{"no capability", func(r *csi.NodePublishVolumeRequest) { r.VolumeCapability = nil }, "volume_capability: is missing"},
 		{"no access type", func(r *csi.NodePublishVolumeRequest) { r.VolumeCapability.AccessType = nil }, "volume_capability: has no access type: it must be mount"},
 		{

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,7 @@ func (r rules) spec(req *csi.NodePublishVolumeRequest) (volume.Spec, error) {
 	gid, gidErr := mountGroup(req)
 	if err := errors.Join(
 		r.place(req.GetVolumeId(), req.GetTargetPath()),
+		r.ownPod(req.GetTargetPath(), volumeContext[ctxPodUID]),
 		publishMistakes(req),
 		gidErr,
 		attributesErr,
@@ -131,6 +133,20 @@ func (r rules) place(id, target string) error {
 		{target != "" && !clean, "target_path", "is not an absolute, clean path"},
 		{clean && !below, "target_path", "is outside of --kubelet-dir " + r.kubeletDir},
 	})
+}
+
+// uuid is the form of a pod's UID, but for static pods.
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// ownPod refuses a target in the directory of another pod than the request's:
+// what one pod may have would be shown to the other.
+func (r rules) ownPod(target, podUID string) error {
+	below, _ := strings.CutPrefix(target, filepath.Join(r.kubeletDir, "pods")+"/")
+	owner, _, _ := strings.Cut(below, "/")
+	if podUID == "" || owner == podUID || !uuid.MatchString(owner) {
+		return nil
+	}
+	return connector.Field("target_path", "is of pod %s, and the request is for pod %s", owner, podUID)
 }
 
 // singleNodeModes are the access modes of a volume that lives on one node.
