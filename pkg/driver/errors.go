@@ -78,15 +78,16 @@ func codeOfClass(class issuers.Class) codes.Code {
 }
 
 // oneLine makes a text fit an event: joined errors are separated by
-// semicolons, control characters become spaces, and the end is cut.
+// semicolons, what cannot be printed or turns the line around becomes a space,
+// and the end is cut.
 func oneLine(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+	text = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, strings.ToValidUTF8(text, "?"))
+	}, strings.ToValidUTF8(text, "?")))
 	if len(text) <= maxMessage {
 		return text
 	}
