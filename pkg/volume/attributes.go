@@ -203,7 +203,7 @@ func (p *parser) configuration(written string) {
 }
 
 func (p *parser) exclude(file string) {
-	if !fs.ValidPath(file) || file == "." {
+	if !fs.ValidPath(file) || file == "." || strings.ContainsFunc(file, unicode.IsControl) {
 		p.wrong(attrConfigurations, "\"!%s\" is not a file of the volume: write, for example, \"!config.json\"", file)
 		return
 	}
