@@ -109,6 +109,21 @@ func rivals() []render.Source {
 	return []render.Source{first, second}
 }
 
+// anonymousFirst is a connector without any credential, with everything else
+// that can be said of its hosts, before one that has a login for each.
+func anonymousFirst() []render.Source {
+	open := with(source("open", anonymous("docker.io"), anonymous("cache.example"), anonymous("plain.example:5000")),
+		render.Registry{Host: "docker.io", Mirrors: []string{"https://cache.example"}},
+		render.Registry{Host: "cache.example", CA: certificate("cache")},
+		render.Registry{Host: "plain.example:5000", PlainHTTP: true})
+	open.Issuer, open.RenewAt = "anonymous", time.Time{}
+	open.Credential.ExpiresAt, open.Credential.LongLived, open.Credential.Static, open.Credential.Grain = time.Time{}, true, true, connector.GrainNone
+	later := with(source("later", basic("docker.io", "later", "hub"), basic("cache.example", "later", "cache"),
+		basic("plain.example:5000", "later", "plain"), basic("own.example", "later", "own")),
+		render.Registry{Host: "docker.io", Mirrors: []string{"https://evil.example"}})
+	return []render.Source{open, later}
+}
+
 // tokens has every form of entry.
 func tokens() render.Source {
 	return source("tokens",
@@ -160,6 +175,7 @@ func cases() map[string]render.Input {
 		"docker-config-globs":     input("docker-config", globs()),
 		"docker-config-rivals":    input("docker-config", rivals()...),
 		"docker-config-anonymous": input("docker-config", source("open", anonymous("open.example"), anonymous("*.nowhere.example"))),
+		"anonymous-first":         {Configurations: []string{"docker-config", "dockerd", "buildkitd"}, Sources: anonymousFirst()},
 		"docker-config-report":    input("docker-config", scoped(), forever()),
 		"docker-config-six":       input("docker-config", source("six", basic("[fd00::1]:5000", "six", "six"))),
 		"dockerd":                 input("dockerd", corp()),

@@ -125,7 +125,11 @@ func (h *host) whole() (e connector.Entry, path string, err error) {
 		if err := checkText(other); err != nil {
 			return connector.Entry{}, "", err
 		}
-		paths = append(paths, cmp.Or(other.Key.Path, "(whole host)"))
+		path := cmp.Or(other.Key.Path, "(whole host)")
+		if other.Anonymous {
+			path += " (anonymous)"
+		}
+		paths = append(paths, path)
 		limited = limited && other.Key.Path != ""
 	}
 	for _, other := range entries[1:] {

@@ -388,7 +388,7 @@ func TestErrors(t *testing.T) {
 		},
 		{
 			"anonymous path beside credential", input("docker-config", source("harbor", anonymous("x.example/a"), basic("x.example", "b", "b"))), connector.ErrPrecondition,
-			"configuration docker-config: connector ci/harbor: registry x.example: there are different credentials for a, (whole host), and the format holds one per host: leave one of them in the Connector, or use one Connector and volume for each",
+			"configuration docker-config: connector ci/harbor: registry x.example: there are different credentials for a (anonymous), (whole host), and the format holds one per host: leave one of them in the Connector, or use one Connector and volume for each",
 		},
 		{
 			"fields with two credentials", input("fields", source("harbor", basic("a.example", "a", "a"), basic("b.example", "b", "b"))), connector.ErrPrecondition,

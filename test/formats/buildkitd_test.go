@@ -52,6 +52,11 @@ func single(pair bool) registries {
 
 // sections is what every buildkitd.toml means.
 var sections = map[string]registries{
+	"anonymous-first": {
+		"cache.example":      {RootCAs: []string{"/etc/buildkit/certs/cache.example.crt"}},
+		"docker.io":          {Mirrors: []string{"cache.example"}},
+		"plain.example:5000": {PlainHTTP: yes()},
+	},
 	"buildkitd":            corp("/etc/buildkit"),
 	"buildkitd-mount-path": corp("/home/user/.config/buildkit"),
 	"buildkitd-plain":      nil,

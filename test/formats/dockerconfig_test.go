@@ -37,6 +37,7 @@ var configs = map[string]auths{
 		"forever.example": basic("admin", "for-ever"),
 		"scoped.example":  {Registry: "s3cr3t-scoped"},
 	},
+	"anonymous-first/config.json": {"own.example": basic("later", "own")},
 	"docker-config-rivals/config.json": {
 		"shared.example":   basic("first", "first"),
 		"declared.example": basic("second", "declared"),

@@ -22,6 +22,7 @@ type daemon struct {
 
 // daemons is what every daemon.json means.
 var daemons = map[string]daemon{
+	"anonymous-first": {InsecureRegistries: []string{"plain.example:5000"}, RegistryMirrors: []string{"https://cache.example"}},
 	"dockerd": {
 		InsecureRegistries: []string{"both.corp.example", "lab.corp.example", "plain.corp.example:8080"},
 		RegistryMirrors:    []string{"https://cache.corp.example", "http://plain.corp.example:8080", "http://undeclared.example:3128"},
@@ -35,6 +36,7 @@ var daemons = map[string]daemon{
 
 // certsD is what is below certs.d, by directory.
 var certsD = map[string]map[string][]string{
+	"anonymous-first": {"cache.example": {"ca.crt"}},
 	"dockerd": {
 		"127.0.0.1:5001": {"ca.crt"}, "[fd00::1]:5000": {"ca.crt"}, "cache.corp.example": {"ca.crt"},
 		"registry.corp.example:5000": {"ca.crt", "client.cert", "client.key"},
