@@ -21,7 +21,7 @@ func (p Program) doubts(ctx context.Context, c *connector.Connector, source *fil
 	}
 	objects := objectsOf{source, c.ObjectNamespace}
 	if _, err := issuers.ResolveTrust(ctx, objects, c.Registries); err != nil {
-		all = append(all, elsewhere(err))
+		all = append(all, fmt.Errorf("spec.registries: %w", elsewhere(err)))
 	}
 	i := slices.IndexFunc(p.Issuers, func(d issuers.Definition) bool { return d.Kind == c.Issuer.Kind })
 	definition := p.Issuers[i] // a valid Connector names one

@@ -65,12 +65,12 @@ func (p Program) describeIssuer(w io.Writer, kind string) error {
 	} {
 		fmt.Fprintf(w, "%-11s %s\n", line[0], line[1])
 	}
-	fmt.Fprintf(w, "\nFields of spec.issuer.%s:\n", d.Kind)
-	if len(fields) == 0 {
-		fmt.Fprintf(w, "  none: write %s: {}\n", d.Kind)
-	}
+	fmt.Fprintf(w, "\nspec.issuer.%s:\n\n", d.Kind)
 	for _, f := range fields {
-		f.print(w)
+		f.print(w, "  ")
+	}
+	if len(fields) == 1 {
+		fmt.Fprintf(w, "  There are no fields: write %s: {}\n", d.Kind)
 	}
 	fmt.Fprintf(w, "\nExample:\n\n%s", d.Example)
 	return nil

@@ -24,7 +24,8 @@ type schema struct {
 	AdditionalProperties *schema           `json:"additionalProperties"`
 }
 
-// field is one field of an issuer's configuration.
+// field is one field of an issuer's configuration; with an empty path the
+// configuration itself.
 type field struct {
 	path     string
 	required bool
@@ -49,7 +50,7 @@ func issuerFields(kind string) ([]field, error) {
 	var fields []field
 	for _, version := range crd.Spec.Versions {
 		issuer := version.Schema.OpenAPIV3Schema.Properties["spec"].Properties["issuer"]
-		fields = appendFields(fields, "", issuer.Properties[kind])
+		fields = appendFields(append(fields, field{schema: issuer.Properties[kind]}), "", issuer.Properties[kind])
 	}
 	return fields, nil
 }
@@ -82,14 +83,17 @@ func compareBool(a, b bool) int {
 	}
 }
 
-func (f field) print(w io.Writer) {
-	words := []string{f.schema.kind()}
-	if f.required {
-		words = append(words, "required")
+func (f field) print(w io.Writer, indent string) {
+	if f.path != "" {
+		words := []string{f.schema.kind()}
+		if f.required {
+			words = append(words, "required")
+		}
+		fmt.Fprintf(w, "%s%s (%s)\n", indent, f.path, strings.Join(words, ", "))
+		indent += "    "
 	}
-	fmt.Fprintf(w, "  %s (%s)\n", f.path, strings.Join(words, ", "))
 	for line := range strings.Lines(f.schema.Description) {
-		fmt.Fprintf(w, "      %s\n", strings.TrimRight(line, "\n"))
+		fmt.Fprintf(w, "%s%s\n", indent, strings.TrimRight(line, "\n"))
 	}
 }
 

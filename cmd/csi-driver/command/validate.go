@@ -49,7 +49,7 @@ func (p Program) runValidate(ctx context.Context, o manifests, paths []string, s
 			fmt.Fprintf(stdout, "warning: %s\n", c.Problem(doubt))
 		}
 	}
-	summary := fmt.Sprintf("%s in %s, %s", count(checked.Objects, "object"), count(checked.Files, "file"), count(len(checked.Problems), "mistake"))
+	summary := fmt.Sprintf("%s in %s, %s", count(checked.Objects, "object"), count(checked.Files, "file"), mistaken(len(checked.Problems)))
 	if warned > 0 {
 		summary += ", " + count(warned, "warning")
 	}
@@ -60,14 +60,17 @@ func (p Program) runValidate(ctx context.Context, o manifests, paths []string, s
 	return nil
 }
 
+func mistaken(n int) string {
+	if n == 0 {
+		return "no mistakes"
+	}
+	return count(n, "mistake")
+}
+
 // count says how many there are.
 func count(n int, what string) string {
-	switch n {
-	case 0:
-		return "no " + what + "s"
-	case 1:
+	if n == 1 {
 		return "1 " + what
-	default:
-		return fmt.Sprintf("%d %ss", n, what)
 	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
