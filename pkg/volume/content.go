@@ -161,9 +161,9 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 		return
 	}
 	m.mu.Lock()
-	unfollowed := v.unfollowed()
-	v.problem = cmp.Or(emptied, unfollowed)
-	if unfollowed == "" {
+	behind := v.behind()
+	v.problem = cmp.Or(emptied, behind)
+	if behind == "" {
 		v.retries = 0
 	}
 	if changed {

@@ -143,13 +143,17 @@ func (d *disk) counts() (writes, purges, sweeps int) {
 
 // records keeps documents in memory.
 type records struct {
-	mu  sync.Mutex
-	all map[string][]byte
+	mu   sync.Mutex
+	all  map[string][]byte
+	full error // answered by Put
 }
 
 func (r *records) Put(key string, document []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.full != nil {
+		return r.full
+	}
 	r.all[key] = slices.Clone(document)
 	return nil
 }

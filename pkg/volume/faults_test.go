@@ -285,3 +285,30 @@ func TestWhatChangesDuringAPublishIsSeen(t *testing.T) {
 		})
 	}
 }
+
+func TestARecordThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.stop()
+		clear(n.volumes.all)
+		next := n.again(t)
+		full := func(err error) {
+			next.volumes.mu.Lock()
+			defer next.volumes.mu.Unlock()
+			next.volumes.full = err
+		}
+		full(connector.ErrExhausted)
+		n.cluster.do(func() { n.cluster.refusal = issuers.Retry(0, "Down", "the provider is down") })
+		publish(t, next, spec(t, "a", "reg")) // adopted
+		pass(time.Minute)
+		stats, err := next.Stats(t.Context(), "a", "")
+		if got := len(n.cluster.events); got > 2 || err != nil || !stats.Abnormal {
+			t.Errorf("%d events: %v; %+v, %v", got, n.cluster.events, stats, err)
+		}
+		full(nil)
+		pass(6 * time.Minute)
+		if next.volumes.count() != 1 {
+			t.Error("the record was not written when there was room again")
+		}
+	})
+}

@@ -296,8 +296,12 @@ func (m *Manager) askFor(v *volume, t task) {
 	m.ask(v, t)
 }
 
-// unfollowed says which newer generation of a Connector is not followed, and why.
-func (v *volume) unfollowed() string {
+// behind says what beside the files is not up to date, and why: the record, or
+// a newer generation of a Connector that is not followed.
+func (v *volume) behind() string {
+	if v.unsaved != "" {
+		return v.unsaved
+	}
 	for _, g := range v.grants {
 		if g.problem != "" {
 			return g.problem

@@ -92,6 +92,7 @@ type volume struct {
 	grants  []*grant
 	gone    atomic.Bool // unpublished, or its mount is lost; set under work
 	adopted bool        // survived a restart, and not rendered since
+	unsaved string      // why its record is behind; empty = it is not
 
 	// The manager's lock guards the rest.
 	tasks   task      // what a worker has to do
@@ -257,6 +258,11 @@ func (m *Manager) attend(ctx context.Context, v *volume) {
 
 	v.work.Lock()
 	if !v.gone.Load() {
+		if v.unsaved != "" {
+			if err := m.save(v); err != nil {
+				m.report(v, err)
+			}
+		}
 		if tasks&taskTokens != 0 {
 			v.tokensCame()
 		}

@@ -37,10 +37,12 @@ func (m *Manager) save(v *volume) error {
 	if err == nil {
 		err = m.Records.Put(v.spec.Place.ID, document)
 	}
+	v.unsaved = ""
 	if err != nil {
-		return fmt.Errorf("recording the volume: %w", err)
+		err = fmt.Errorf("recording the volume: %w", err)
+		v.unsaved = err.Error()
 	}
-	return nil
+	return err
 }
 
 // restore rebuilds a volume from its record, without any call.
