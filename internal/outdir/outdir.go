@@ -53,7 +53,8 @@ func Open(path string) (_ *Dir, err error) {
 		return nil, fmt.Errorf("opening the directory: %w", err)
 	}
 	if err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		d.lock = closed(d.lock)
+		_ = d.lock.Close() // it was only read
+		d.lock = nil
 		return nil, connector.Errorf(connector.ErrAborted, "%s: another process writes to it: wait for it, or name another directory", path)
 	}
 	if err := d.root.RemoveAll(staging); err != nil { // what a killed process left
@@ -63,12 +64,6 @@ func Open(path string) (_ *Dir, err error) {
 		return nil, fmt.Errorf("preparing the directory: %w", err)
 	}
 	return d, nil
-}
-
-// closed closes a file that was only read.
-func closed(f *os.File) *os.File {
-	_ = f.Close()
-	return nil
 }
 
 // OnTmpfs reports whether what is written stays in memory.
