@@ -60,12 +60,12 @@ func removeDead(ctx context.Context, path string) error {
 		return err
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%w: the path is taken by something that is not a socket: remove it or choose another path", connector.ErrPrecondition)
+		return connector.Errorf(connector.ErrPrecondition, "the path is taken by something that is not a socket: remove it or choose another path")
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err == nil {
 		_ = conn.Close() // it was only opened to see who is there
-		return fmt.Errorf("%w: another process serves it: stop that one first", connector.ErrPrecondition)
+		return connector.Errorf(connector.ErrPrecondition, "another process serves it: stop that one first")
 	}
 	if !errors.Is(err, unix.ECONNREFUSED) {
 		return err

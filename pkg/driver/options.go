@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"path/filepath"
 	"strconv"
@@ -80,7 +79,7 @@ func (o *Options) check() error {
 	var mistakes []error
 	require := func(ok bool, format string, args ...any) {
 		if !ok {
-			mistakes = append(mistakes, fmt.Errorf("%w: "+format, append([]any{connector.ErrInvalid}, args...)...))
+			mistakes = append(mistakes, connector.Errorf(connector.ErrInvalid, format, args...))
 		}
 	}
 	clean := func(path string) bool { return filepath.IsAbs(path) && filepath.Clean(path) == path }

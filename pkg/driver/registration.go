@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -58,7 +57,7 @@ func (r *registration) NotifyRegistrationStatus(ctx context.Context, status *reg
 // ready is nil unless the kubelet refused.
 func (r *registration) ready() error {
 	if refusal := r.refusal.Load(); refusal != nil {
-		return fmt.Errorf("%w: the kubelet refused the registration of %s: %s", connector.ErrPrecondition, r.endpoint, *refusal)
+		return connector.Errorf(connector.ErrPrecondition, "the kubelet refused the registration of %s: %s", r.endpoint, *refusal)
 	}
 	return nil
 }

@@ -37,7 +37,7 @@ func TestRegistration(t *testing.T) {
 			if _, err := kubelet.NotifyRegistrationStatus(t.Context(), &registerapi.RegistrationStatus{PluginRegistered: false, Error: "no\nway"}); err != nil {
 				t.Fatal(err)
 			}
-			want := []string{"failed precondition: the kubelet refused the registration of " + endpoint + ": no; way"}
+			want := []string{"the kubelet refused the registration of " + endpoint + ": no; way"}
 			if diff := cmp.Diff(want, f.reasons()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}

@@ -29,14 +29,14 @@ func TestNewReportsEveryMistake(t *testing.T) {
 		Endpoint: "unix://csi.sock", KubeletDir: "/var/lib/kubelet/", RegistrationDir: "registry",
 		KubeletRegistrationPath: "unix:///csi.sock", TokenSource: "both",
 	})
-	want := `invalid: Options.Volumes is missing
-invalid: Options.Gatherer is missing
-invalid: --endpoint "unix://csi.sock": write unix:// and an absolute, clean path
-invalid: --kubelet-dir "/var/lib/kubelet/": write the absolute, clean path of the kubelet's directory
-invalid: --node-id "": write 1 to 256 bytes, normally the node's name
-invalid: --registration-dir "registry": write an absolute, clean path, or nothing
-invalid: --kubelet-registration-path "unix:///csi.sock": write an absolute, clean path, or nothing
-invalid: --token-source "both": write secrets or volume-context`
+	want := `Options.Volumes is missing
+Options.Gatherer is missing
+--endpoint "unix://csi.sock": write unix:// and an absolute, clean path
+--kubelet-dir "/var/lib/kubelet/": write the absolute, clean path of the kubelet's directory
+--node-id "": write 1 to 256 bytes, normally the node's name
+--registration-dir "registry": write an absolute, clean path, or nothing
+--kubelet-registration-path "unix:///csi.sock": write an absolute, clean path, or nothing
+--token-source "both": write secrets or volume-context`
 	if !errors.Is(err, connector.ErrInvalid) {
 		t.Fatalf("got %v", err)
 	}
@@ -51,8 +51,8 @@ func TestNewRefusesLongSockets(t *testing.T) {
 	long := "/" + strings.Repeat("d", 107)
 	opts.Endpoint, opts.RegistrationDir = long, long
 	_, err := New(opts)
-	want := `invalid: --endpoint "` + long + `": the path of a socket has at most 107 bytes
-invalid: --registration-dir "` + long + `": the path of a socket has at most 107 bytes, csi.regcred.dev-reg.sock included`
+	want := `--endpoint "` + long + `": the path of a socket has at most 107 bytes
+--registration-dir "` + long + `": the path of a socket has at most 107 bytes, csi.regcred.dev-reg.sock included`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -299,12 +299,12 @@ func TestListen(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = living.Close() })
-		}, "failed precondition: another process serves it: stop that one first"},
+		}, "another process serves it: stop that one first"},
 		{"a file", func(t *testing.T, path string) {
 			if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "failed precondition: the path is taken by something that is not a socket: remove it or choose another path"},
+		}, "the path is taken by something that is not a socket: remove it or choose another path"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

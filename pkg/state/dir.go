@@ -41,7 +41,7 @@ type Dir struct {
 func (d *Dir) Put(key string, document []byte) error {
 	record := encodeRecord(key, document)
 	if len(record) > maxRecord {
-		return fmt.Errorf("%w: storing a record in %s: %d bytes are more than the %d that one may have: make the Secret behind it smaller", connector.ErrExhausted, d.path, len(record), maxRecord)
+		return connector.Errorf(connector.ErrExhausted, "storing a record in %s: %d bytes are more than the %d that one may have: make the Secret behind it smaller", d.path, len(record), maxRecord)
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()

@@ -2,7 +2,6 @@ package state
 
 import (
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -19,16 +18,16 @@ func failure(doing, path string, onTmpfs bool, err error) error {
 		if onTmpfs {
 			advice = "delete pods that use this driver, or enlarge the tmpfs that is mounted there (mount -o remount,size=128m,nr_inodes=64k)"
 		}
-		return fmt.Errorf("%w: %s in %s: %w: %s", connector.ErrExhausted, doing, path, err, advice)
+		return connector.Errorf(connector.ErrExhausted, "%s in %s: %w: %s", doing, path, err, advice)
 	case errors.Is(err, unix.EROFS):
-		return fmt.Errorf("%w: %s in %s: %w: remount it read-write", connector.ErrUnavailable, doing, path, err)
+		return connector.Errorf(connector.ErrUnavailable, "%s in %s: %w: remount it read-write", doing, path, err)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w: %s in %s: %w: run the driver as root with CAP_SYS_ADMIN and let it own this directory", connector.ErrUnavailable, doing, path, err)
+		return connector.Errorf(connector.ErrUnavailable, "%s in %s: %w: run the driver as root with CAP_SYS_ADMIN and let it own this directory", doing, path, err)
 	default:
-		return fmt.Errorf("%w: %s in %s: %w", connector.ErrUnavailable, doing, path, err)
+		return connector.Errorf(connector.ErrUnavailable, "%s in %s: %w", doing, path, err)
 	}
 }
 
 func precondition(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{connector.ErrPrecondition}, args...)...)
+	return connector.Errorf(connector.ErrPrecondition, format, args...)
 }

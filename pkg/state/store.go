@@ -72,16 +72,16 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 func (o Options) checked() (Options, error) {
 	for _, path := range []*string{&o.StateDir, &o.RuntimeDir} {
 		if *path == "" {
-			return o, fmt.Errorf("%w: name a state and a runtime directory", connector.ErrInvalid)
+			return o, connector.Errorf(connector.ErrInvalid, "name a state and a runtime directory")
 		}
 		absolute, err := filepath.Abs(*path)
 		if err != nil {
-			return o, fmt.Errorf("%w: %s: %w", connector.ErrInvalid, *path, err)
+			return o, connector.Errorf(connector.ErrInvalid, "%s: %w", *path, err)
 		}
 		*path = absolute
 	}
 	if o.StateDir == o.RuntimeDir || strings.HasPrefix(o.StateDir, o.RuntimeDir+"/") {
-		return o, fmt.Errorf("%w: state directory %s lies in the runtime directory %s, whose content is gone after a reboot: name one outside", connector.ErrInvalid, o.StateDir, o.RuntimeDir)
+		return o, connector.Errorf(connector.ErrInvalid, "state directory %s lies in the runtime directory %s, whose content is gone after a reboot: name one outside", o.StateDir, o.RuntimeDir)
 	}
 	return o, nil
 }

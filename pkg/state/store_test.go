@@ -189,14 +189,14 @@ func TestOpenRefuses(t *testing.T) {
 		"no directory": {
 			prepare: func(_ *testing.T, base string) Options { return Options{StateDir: base + "/state"} },
 			is:      connector.ErrInvalid,
-			message: "invalid: name a state and a runtime directory",
+			message: "name a state and a runtime directory",
 		},
 		"state in runtime": {
 			prepare: func(_ *testing.T, base string) Options {
 				return Options{StateDir: base + "/run/state", RuntimeDir: base + "/run"}
 			},
 			is:      connector.ErrInvalid,
-			message: "invalid: state directory BASE/run/state lies in the runtime directory BASE/run, whose content is gone after a reboot: name one outside",
+			message: "state directory BASE/run/state lies in the runtime directory BASE/run, whose content is gone after a reboot: name one outside",
 		},
 		"symbolic link as runtime directory": {
 			prepare: func(t *testing.T, base string) Options {
@@ -205,7 +205,7 @@ func TestOpenRefuses(t *testing.T) {
 				return Options{StateDir: base + "/state", RuntimeDir: base + "/run"}
 			},
 			is:      connector.ErrPrecondition,
-			message: "failed precondition: BASE/run: a symbolic link in the path is not followed: write the path that it leads to",
+			message: "BASE/run: a symbolic link in the path is not followed: write the path that it leads to",
 		},
 		"symbolic link above the state directory": {
 			prepare: func(t *testing.T, base string) Options {
@@ -214,7 +214,7 @@ func TestOpenRefuses(t *testing.T) {
 				return Options{StateDir: base + "/link/a/state", RuntimeDir: base + "/run"}
 			},
 			is:      connector.ErrPrecondition,
-			message: "failed precondition: BASE/link/a/state: a symbolic link in the path is not followed: write the path that it leads to",
+			message: "BASE/link/a/state: a symbolic link in the path is not followed: write the path that it leads to",
 		},
 		"a file": {
 			prepare: func(t *testing.T, base string) Options {
@@ -222,7 +222,7 @@ func TestOpenRefuses(t *testing.T) {
 				return Options{StateDir: base + "/state", RuntimeDir: base + "/run"}
 			},
 			is:      connector.ErrPrecondition,
-			message: "failed precondition: BASE/state: a part of the path is not a directory",
+			message: "BASE/state: a part of the path is not a directory",
 		},
 		"a shared directory as state directory": {
 			prepare: func(t *testing.T, base string) Options {
@@ -230,7 +230,7 @@ func TestOpenRefuses(t *testing.T) {
 				return Options{StateDir: base + "/state", RuntimeDir: base + "/run"}
 			},
 			is:      connector.ErrPrecondition,
-			message: "failed precondition: BASE/state holds other things (kubelet): name a directory that only this driver uses",
+			message: "BASE/state holds other things (kubelet): name a directory that only this driver uses",
 		},
 		"a directory in use as runtime directory": {
 			prepare: func(t *testing.T, base string) Options {
@@ -238,7 +238,7 @@ func TestOpenRefuses(t *testing.T) {
 				return Options{StateDir: base + "/state", RuntimeDir: base + "/run"}
 			},
 			is:      connector.ErrPrecondition,
-			message: "failed precondition: BASE/run holds other things (systemd): name a directory that only this driver uses",
+			message: "BASE/run holds other things (systemd): name a directory that only this driver uses",
 		},
 		"a tmpfs in use as runtime directory": {
 			prepare: func(t *testing.T, base string) Options {
@@ -247,7 +247,7 @@ func TestOpenRefuses(t *testing.T) {
 				return Options{StateDir: base + "/state", RuntimeDir: base + "/run"}
 			},
 			is:      connector.ErrPrecondition,
-			message: "failed precondition: BASE/run holds other things (systemd): name a directory that only this driver uses",
+			message: "BASE/run holds other things (systemd): name a directory that only this driver uses",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
