@@ -13,6 +13,8 @@ import (
 // callers act on.
 func doing(what string, err error) error {
 	switch {
+	case errors.Is(err, unix.ENAMETOOLONG):
+		return connector.Errorf(connector.ErrInvalid, "%.200s: %w", what, err)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return fmt.Errorf("%s: %w: %w", what, connector.ErrExhausted, err)
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
@@ -42,6 +44,8 @@ func resolving(path string, err error) error {
 	switch {
 	case errors.Is(err, unix.ELOOP):
 		return connector.Errorf(connector.ErrInvalid, "%s leads through a symlink, which is refused below the kubelet directory", path)
+	case errors.Is(err, unix.EINVAL): // openat2 has nothing else against our flags
+		return connector.Errorf(connector.ErrInvalid, "%.200q holds a zero byte and is no path", path)
 	case errors.Is(err, unix.EXDEV):
 		return connector.Errorf(connector.ErrInvalid, "%s leads out of the kubelet directory", path)
 	default:

@@ -156,6 +156,9 @@ func (d *Disk) attach(mount, parent int, name string, place volume.Place) error 
 	if errors.Is(err, unix.ENOSPC) {
 		return fmt.Errorf("mounting at %s: %w: the node's disk is full or its limit of mounts reached (sysctl fs.mount-max): %w", place.Target, connector.ErrExhausted, err)
 	}
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTDIR) { // a symlink, or a file
+		return connector.Errorf(connector.ErrPrecondition, "mounting at %s: the directory was replaced meanwhile: %w", place.Target, err)
+	}
 	return doing("mounting at "+place.Target, err)
 }
 

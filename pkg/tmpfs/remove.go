@@ -150,6 +150,8 @@ func removeDirectory(parent int, name, target string) error {
 	switch {
 	case err == nil, errors.Is(err, unix.ENOENT):
 		return nil
+	case errors.Is(err, unix.ENOTDIR):
+		return fmt.Errorf("removing %s: %w", target, notDirectory.refusal())
 	case errors.Is(err, unix.ENOTEMPTY):
 		return connector.Errorf(connector.ErrPrecondition, "removing %s: the directory holds files of someone else; remove them", target)
 	default:
