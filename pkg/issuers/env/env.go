@@ -77,19 +77,33 @@ func (i *issuer) addVariables(ctx context.Context, m *pullsecret.Merger, r *read
 			m.Warn(fmt.Sprintf("%s: %s left out: nothing is in it", owner, listed(g.keys())))
 			continue
 		}
-		entry, warnings, err := g.entry()
-		if err != nil {
-			return pullsecret.Invalid(secret, "%w", err)
-		}
-		for _, w := range warnings {
-			m.Warn(owner + ": " + w)
-		}
-		m.Add(fmt.Sprintf("%s key %q", owner, g.key(hostname)), entry, time.Time{})
 		said = true
+		if err := addGroup(m, secret, g); err != nil {
+			return err
+		}
 	}
 	if !said {
-		return pullsecret.Invalid(secret, "%w", errNothing)
+		return pullsecret.Invalid(secret, "holds variables that are all empty: write the registry and its login")
 	}
+	return nil
+}
+
+func addGroup(m *pullsecret.Merger, secret *connector.Object, g group) error {
+	if g.values[hostname].IsZero() {
+		return pullsecret.Invalid(secret, "has %s and lacks key %q, which says for which registry", listed(g.keys()), g.key(hostname))
+	}
+	match, key, err := g.serves()
+	if err != nil {
+		return pullsecret.BadKey(secret, key, err)
+	}
+	entry, warnings, err := g.entry(match)
+	if err != nil {
+		return pullsecret.Invalid(secret, "%w", err)
+	}
+	for _, w := range warnings {
+		m.Warn(fmt.Sprintf("Secret %q: %s", secret.Name, w))
+	}
+	m.Add(fmt.Sprintf("Secret %q key %q", secret.Name, g.key(hostname)), entry, time.Time{})
 	return nil
 }
 

@@ -2,7 +2,6 @@ package env
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -113,24 +112,26 @@ func compareSuffixes(a, b string) int {
 	return cmp.Or(cmp.Compare(len(numberA), len(numberB)), cmp.Compare(numberA, numberB), cmp.Compare(a, b))
 }
 
-// entry makes what the group says. Warnings tell what was left out; the error
-// reads on after the name of the Secret, and shows no value.
-func (g group) entry() (entry connector.Entry, warnings []string, err error) {
-	if g.values[hostname].IsZero() {
-		return entry, nil, fmt.Errorf("has %s and lacks key %q, which says for which registry", listed(g.keys()), g.key(hostname))
-	}
+// serves tells what the group is for, after checking that a client could send
+// what is in it. The error is about the key that comes with it.
+func (g group) serves() (match connector.Key, key string, err error) {
 	for _, v := range variables() {
 		check := pullsecret.CheckText
 		if v == username {
 			check = pullsecret.CheckUser
 		}
 		if err := check(g.values[v].Reveal()); err != nil {
-			return entry, nil, fmt.Errorf("key %q %w", g.key(v), err)
+			return connector.Key{}, g.key(v), err
 		}
 	}
-	if entry.Key, err = parseMatch(g.values[hostname].Reveal()); err != nil {
-		return entry, nil, fmt.Errorf("key %q %w", g.key(hostname), err)
-	}
+	match, err = parseMatch(g.values[hostname].Reveal())
+	return match, g.key(hostname), err
+}
+
+// entry makes what the group says. Warnings tell what was left out; the error
+// reads on after the name of the Secret, and shows no value.
+func (g group) entry(match connector.Key) (entry connector.Entry, warnings []string, err error) {
+	entry.Key = match
 	user, pass := g.values[username], g.values[password]
 	// A client that is given several forms takes the first of these.
 	switch {
@@ -204,6 +205,3 @@ func listed(names []string) string {
 	}
 	return text
 }
-
-// errNothing tells of a Secret in which every variable is empty.
-var errNothing = errors.New("holds variables that are all empty: write the registry and its login")
