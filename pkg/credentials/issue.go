@@ -177,11 +177,7 @@ func (m *Manager) land(s *shared, out outcome) {
 func (m *Manager) succeed(s *shared, out outcome, now time.Time) (changed []string) {
 	before, recovered := s.current, s.lastErr != nil
 	if before != nil && s.intent != "" {
-		at := revokeAt(now, before, s.connector.Overlap)
-		if s.cutOverlap || len(s.holders) == 0 {
-			at = now
-		}
-		s.superseded = append(s.superseded, superseded{before, s.intent, at})
+		s.superseded = append(s.superseded, s.supersede(now))
 	}
 	s.current, s.intent, s.emptied = out.credential, out.intent, ""
 	s.renewAt, s.hosts = out.renewAt, out.credential.Hosts()
@@ -226,7 +222,7 @@ func (m *Manager) keep(s *shared, out *outcome) error {
 	out.renewAt = renewAt(time.Now().Round(0), out.credential, s.connector.MaxAge)
 	former := slices.Clone(s.superseded)
 	if s.current != nil && s.intent != "" {
-		former = append(former, superseded{s.current, s.intent, revokeAt(time.Now().Round(0), s.current, s.connector.Overlap)})
+		former = append(former, s.supersede(time.Now().Round(0)))
 	}
 	document, err := encodeShared(s, *out, former)
 	m.mu.Unlock()

@@ -53,6 +53,16 @@ type superseded struct {
 	revokeAt   time.Time
 }
 
+// supersede tells how long the credential in force stays valid beside its
+// successor.
+func (s *shared) supersede(now time.Time) superseded {
+	at := now
+	if !s.cutOverlap && len(s.holders) > 0 {
+		at = revokeAt(now, s.current, s.connector.Overlap)
+	}
+	return superseded{s.current, s.intent, at}
+}
+
 // flight is one call of the issuer (or the end of the credential), shared by
 // all who need its outcome.
 type flight struct {

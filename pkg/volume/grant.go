@@ -19,6 +19,7 @@ type grant struct {
 	connector *connector.Connector // the generation in force; nil = adopted, and not resolved yet
 	lease     *credentials.Lease   // nil when withdrawn
 	withdrawn string               // why the entries are emptied
+	cut       cutOff               // what was withdrawn
 	hosts     []string             // that the last credential served
 	deniedAt  time.Time            // of the first explicit denial in a row
 	delivered string               // id of the credential that the files show
@@ -29,6 +30,14 @@ type grant struct {
 	problem   string               // why the next generation is not followed
 	trust     []issuers.Trust      // of the registries, as resolved last
 	warned    []string             // findings that were told already
+}
+
+// cutOff names the credential that a withdrawn pod knows. It is recorded, so that
+// a driver that was killed before it was revoked, or replaced for the others,
+// sees to it after its restart.
+type cutOff struct {
+	Lease      string `json:"lease,omitempty"` // key of the shared credential
+	Credential string `json:"credential,omitempty"`
 }
 
 // lost reports whether nobody knows the credential that the files show: it
@@ -179,7 +188,11 @@ func (m *Manager) withdraw(ctx context.Context, v *volume, g *grant, why string)
 		return false
 	}
 	if g.lease != nil {
-		g.hosts = g.lease.State().Hosts
+		state := g.lease.State()
+		g.hosts, g.cut = state.Hosts, cutOff{}
+		if state.Credential != nil {
+			g.cut = cutOff{g.lease.Key(), state.Credential.ID}
+		}
 		g.lease.Withdraw()
 	}
 	g.lease, g.withdrawn = nil, why
@@ -282,7 +295,7 @@ func (m *Manager) install(v *volume, g *grant, c *connector.Connector, lease *cr
 	if g.lease != nil && g.lease.Key() != lease.Key() {
 		g.lease.Release()
 	}
-	g.lease, g.connector, g.withdrawn, g.trust, g.problem = lease, c, "", nil, ""
+	g.lease, g.connector, g.withdrawn, g.cut, g.trust, g.problem = lease, c, "", cutOff{}, nil, ""
 	if err := m.save(v); err != nil {
 		m.report(v, err)
 	}

@@ -20,6 +20,7 @@ type grantRecord struct {
 	Connector *connector.Connector `json:"connector"`
 	Lease     string               `json:"lease,omitempty"` // key of the shared credential
 	Withdrawn string               `json:"withdrawn,omitempty"`
+	Cut       cutOff               `json:"cut,omitzero"`
 	Hosts     []string             `json:"hosts,omitempty"`
 }
 
@@ -27,7 +28,7 @@ type grantRecord struct {
 func (m *Manager) save(v *volume) error {
 	r := record{Place: v.spec.Place, Subject: v.spec.Subject, Attributes: v.spec.Attributes}
 	for _, g := range v.grants {
-		gr := grantRecord{Connector: g.connector, Withdrawn: g.withdrawn, Hosts: g.hosts}
+		gr := grantRecord{Connector: g.connector, Withdrawn: g.withdrawn, Cut: g.cut, Hosts: g.hosts}
 		if g.lease != nil {
 			gr.Lease = g.lease.Key()
 		}
@@ -57,7 +58,7 @@ func (m *Manager) restore(document []byte) (*volume, error) {
 	v := newVolume(Spec{Place: r.Place, Subject: r.Subject, Attributes: r.Attributes})
 	for i, gr := range r.Grants {
 		g := v.grants[i]
-		g.connector, g.withdrawn, g.hosts = gr.Connector, gr.Withdrawn, gr.Hosts
+		g.connector, g.withdrawn, g.cut, g.hosts = gr.Connector, gr.Withdrawn, gr.Cut, gr.Hosts
 		if lease, ok := m.Leases.Restore(gr.Lease, r.Place.ID, v.identity); ok && gr.Withdrawn == "" {
 			g.lease = lease
 			if cred := lease.State().Credential; cred != nil {

@@ -30,6 +30,9 @@ func (m *Manager) Recover(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("volume %s: %w", id, err))
 		}
 	}
+	for _, v := range m.volumes {
+		m.cutAgain(v)
+	}
 	klog.FromContext(ctx).Info("Recovered", "volumes", len(m.volumes))
 	return errors.Join(errs...)
 }
@@ -51,6 +54,26 @@ func (m *Manager) adopt(id string, document []byte) error {
 	err = m.wantTokens(v) // or the kubelet's tokens would be dropped
 	m.takeIn(v)
 	return err
+}
+
+// cutAgain withdraws what the last process withdrew and may not have seen
+// through. It comes after every volume holds its leases again, for the others
+// need a successor.
+func (m *Manager) cutAgain(v *volume) {
+	for _, g := range v.grants {
+		if g.cut == (cutOff{}) {
+			continue
+		}
+		lease, ok := m.Leases.Restore(g.cut.Lease, v.spec.Place.ID, v.identity)
+		if !ok {
+			continue
+		}
+		if cred := lease.State().Credential; cred != nil && cred.ID == g.cut.Credential {
+			lease.Withdraw()
+		} else {
+			lease.Release()
+		}
+	}
 }
 
 // takeIn registers a volume that is at its target. A crash may have come
