@@ -288,7 +288,7 @@ func (d *decoder) scalar(path string, n *yaml.Node, out reflect.Value) {
 // boolean.
 func isOldBool(word string) bool {
 	switch strings.ToLower(word) {
-	case "yes", "no", "on", "off":
+	case "yes", "no", "on", "off", "y", "n":
 		return true
 	}
 	return false
