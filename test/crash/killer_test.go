@@ -36,8 +36,9 @@ type killer struct {
 	supervisor *seccomp.Supervisor
 
 	mu    sync.Mutex
-	armed int // calls left; 0 = let everything pass
-	dead  int // the process that was killed; its other threads change nothing any more
+	armed int    // calls left; 0 = let everything pass
+	only  string // the call that counts; empty = every changing one
+	dead  int    // the process that was killed; its other threads change nothing any more
 	at    string
 }
 
@@ -60,10 +61,15 @@ func newKiller(t *testing.T, dir string) *killer {
 
 // Arm has the n-th changing call from now kill the driver, in place of being
 // made; n = 0 lets everything pass. A driver that was killed before has ended.
-func (k *killer) Arm(n int) {
+func (k *killer) Arm(n int) { k.arm(n, "") }
+
+// ArmBefore has the next call of this name kill the driver.
+func (k *killer) ArmBefore(name string) { k.arm(1, name) }
+
+func (k *killer) arm(n int, only string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.armed, k.at, k.dead = n, "", 0
+	k.armed, k.only, k.at, k.dead = n, only, "", 0
 }
 
 // Disarm lets everything pass again, and tells before which call the driver
@@ -90,7 +96,7 @@ func (k *killer) decide(c seccomp.Call) unix.Errno {
 	if k.dead != 0 && processOf(c.TID) == k.dead {
 		return unix.EPERM
 	}
-	if k.armed == 0 || !changes(c) {
+	if k.armed == 0 || !changes(c) || (k.only != "" && k.only != changing[c.Number]) {
 		return 0
 	}
 	k.armed--

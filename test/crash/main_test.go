@@ -2,6 +2,7 @@ package crash
 
 import (
 	"context"
+	"flag"
 	"os"
 	"os/signal"
 	"syscall"
@@ -21,6 +22,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(driverVariable) != "" {
 		seccomp.Launch() // returns when the filter is in force, or none is asked for
 		os.Exit(beDriver())
+	}
+	// Most of these tests wait for time to pass.
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
 	}
 	os.Exit(mounttest.Main(m))
 }

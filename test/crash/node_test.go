@@ -171,15 +171,29 @@ func (n *node) restart() {
 }
 
 func (n *node) publish(v kubelet.Volume) error {
-	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	ctx, cancel := n.whileItRuns()
 	defer cancel()
 	return n.kubelet.Publish(ctx, v)
 }
 
 func (n *node) unpublish(v kubelet.Volume) error {
-	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	ctx, cancel := n.whileItRuns()
 	defer cancel()
 	return n.kubelet.Unpublish(ctx, v)
+}
+
+// whileItRuns bounds a call by the life of the driver: the kubelet does not wait
+// for a dead one.
+func (n *node) whileItRuns() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
+	go func() {
+		select {
+		case <-n.driver.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // vanish is a pod that was removed by force while nobody watched: of its

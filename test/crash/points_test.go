@@ -3,9 +3,15 @@ package crash
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/regcred/csi-driver-regcred/test/crash/provider"
 	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
@@ -31,7 +37,7 @@ func (n *node) cutAtEachPoint(s scenario) {
 	for i := 1; ; i++ {
 		s.begin(i)
 		before := n.credentialRecords()
-		n.killer.Arm(i)
+		n.killer.Arm(i) // begin may have killed before
 		err := s.act()
 		at := n.killer.Disarm()
 		if at == "" {
@@ -141,6 +147,246 @@ func TestUnpublishIsKilled(t *testing.T) {
 		n.cutAtEachPoint(scenarioOf(n, &v, func() { n.vanish(v) }))
 		n.settled(n.standing...)
 	})
+}
+
+// A republish changes nothing, so there is nothing to be cut off but its answer.
+func TestRepublishIsKilled(t *testing.T) {
+	n := newDeadlyNode(t)
+	v := aPod("pod", "objects")
+	must(t, n.publish(v))
+	n.settled(append(n.standing, v)...)
+	before, err := n.shown(v)
+	must(t, err)
+	n.cutAtEachPoint(scenario{
+		least: 1,
+		begin: func(int) {},
+		act:   func() error { return n.publish(v) },
+		mend: func() {
+			must(t, n.publish(v))
+			n.settled(append(n.standing, v)...)
+		},
+	})
+	after, err := n.shown(v)
+	must(t, err)
+	if diff := cmp.Diff(before, after); diff != "" || len(n.provider.Of(v.Pod)) != 1 {
+		t.Errorf("issued anew: %v\n%s", n.provider.Of(v.Pod), diff)
+	}
+	must(t, n.unpublish(v))
+	n.settled(n.standing...)
+}
+
+// A credential is renewed because it is old, because its source
+// differs, or because its Connector does; and static content changes.
+func TestRewriteIsKilled(t *testing.T) {
+	const points = 40
+	for name, c := range map[string]struct {
+		connector string
+		pod       kubelet.Volume
+		change    func(n *node, i int) // asks for a rewrite; nil = time does
+	}{
+		"by time": {connector: `sharing: Pod, overlap: 50ms, maxAge: 1s, issuer: {distributionToken: {output: registryToken}}`,
+			pod: aPod("pod", "changing")},
+		"by the issuer's Secret": {connector: `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken, secretRef: {name: account}}}`,
+			pod: aPod("pod", "changing"), change: func(n *node, i int) { n.login("account", fmt.Sprint("account-", i)) }},
+		"by the Connector": {connector: `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken}}`,
+			pod: aPod("pod", "changing"), change: func(n *node, i int) {
+				n.declare("changing", fmt.Sprintf(`sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken, clientID: c%d}}`, i))
+			}},
+		"by the login itself": {connector: `issuer: {secret: {name: account}}`,
+			pod: aPod("pod", "changing"), change: func(n *node, i int) { n.login("account", fmt.Sprint("account-", i)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newDeadlyNode(t)
+			n.login("account", "account-0")
+			n.declare("changing", c.connector)
+			v := c.pod
+			must(t, n.await(func() error { return n.publish(v) })) // the Connector has to be seen first
+			stop := n.read(v)
+			live := append(slices.Clone(n.standing), v)
+			var before []login
+			var made int
+			rewritten := func() error {
+				now, err := n.shown(v)
+				if err == nil && slices.Equal(now, before) {
+					err = errors.New("the former credential is still shown")
+				}
+				return errors.Join(err, n.isSettled(live...)())
+			}
+			n.cutAtEachPoint(scenario{
+				least: points,
+				begin: func(i int) {
+					n.settled(live...)
+					var err error
+					before, err = n.shown(v)
+					must(t, err)
+					made = len(n.provider.Of(v.Pod))
+					if c.change != nil {
+						c.change(n, i)
+					}
+				},
+				act: func() error { return n.await(rewritten) },
+				mend: func() {
+					must(t, n.await(rewritten))
+					if now := len(n.provider.Of(v.Pod)); c.change != nil && now-made > 2 {
+						t.Errorf("%s: %d objects were made for one change", n.where, now-made)
+					}
+				},
+			})
+			n.settled(live...)
+			stop()
+			must(t, n.unpublish(v))
+			n.settled(n.standing...)
+		})
+	}
+}
+
+// The driver dies while it takes over what an earlier run left: a call that was
+// cut off, a volume that was lost, one that was half removed, one whose content
+// is behind and one with superseded content.
+func TestRecoveryIsKilled(t *testing.T) {
+	n := newDeadlyNode(t)
+	n.login("account", "account-0")
+	n.declare("changing", `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken, secretRef: {name: account}}}`)
+	changing := aPod("changing", "changing")
+	must(t, n.await(func() error { return n.publish(changing) }))
+	n.read(changing)
+	live := append(slices.Clone(n.standing), changing)
+	var before []login
+	var lost, cutOff, halfRemoved kubelet.Volume
+	recovered := func() error {
+		now, err := n.shown(changing)
+		if err == nil && slices.Equal(now, before) {
+			err = errors.New("the former credential is still shown")
+		}
+		return errors.Join(err, n.isSettled(live...)())
+	}
+	n.cutAtEachPoint(scenario{
+		least: 40,
+		begin: func(i int) {
+			n.settled(live...)
+			var err error
+			before, err = n.shown(changing)
+			must(t, err)
+			lost, cutOff, halfRemoved = aPod(fmt.Sprint("lost-", i), "objects"), aPod(fmt.Sprint("cut-", i), "objects"), aPod(fmt.Sprint("half-", i), "objects")
+			for _, v := range []kubelet.Volume{lost, halfRemoved} {
+				must(t, n.publish(v))
+			}
+			n.login("account", fmt.Sprint("account-", i, "-superseded"))
+			must(t, n.await(func() error {
+				if now, err := n.shown(changing); err != nil || slices.Equal(now, before) {
+					return errors.New("the change is not there")
+				}
+				return nil
+			}))
+			before, err = n.shown(changing)
+			must(t, err)
+			n.killer.ArmBefore("umount2")
+			if err := n.unpublish(halfRemoved); err == nil {
+				t.Error("an unpublish succeeds though it was cut off")
+			}
+			<-n.driver.Done()
+			n.restart()
+			n.dieOnReceipt(func() error { return n.publish(cutOff) })
+			must(t, unix.Unmount(n.kubelet.Target(lost), 0))
+			n.login("account", fmt.Sprint("account-", i))
+			n.vanish(lost)
+			n.vanish(cutOff)
+		},
+		act: func() error {
+			if err := n.start(); err != nil {
+				return err
+			}
+			return errors.Join(n.unpublish(halfRemoved), n.await(recovered))
+		},
+		mend: func() {
+			must(t, n.kubelet.Prepare(halfRemoved))
+			must(t, n.unpublish(halfRemoved))
+			must(t, n.await(recovered))
+		},
+	})
+}
+
+// dieOnReceipt kills the driver when the provider has made an object and the
+// answer is still to come.
+func (n *node) dieOnReceipt(act func() error) {
+	n.t.Helper()
+	n.provider.OnReceipt(func(provider.Object) { n.driver.Kill() })
+	defer n.provider.OnReceipt(nil)
+	if err := act(); err == nil {
+		n.t.Error("a call succeeds though the provider's answer never came")
+	}
+	<-n.driver.Done()
+}
+
+// The request was delivered and the object made, but the answer never came.
+func TestAnswerIsLost(t *testing.T) {
+	again := func(n *node, v kubelet.Volume) {
+		must(n.t, n.publish(v))
+		n.onlyOneLives(v)
+		n.settled(append(slices.Clone(n.standing), v)...)
+		must(n.t, n.unpublish(v))
+	}
+	for name, react := range map[string]func(n *node, v kubelet.Volume){
+		"and the publish is retried": again,
+		"and the pod is unpublished": func(n *node, v kubelet.Volume) { must(n.t, n.unpublish(v)) },
+		"and the pod is gone":        func(n *node, v kubelet.Volume) { n.vanish(v) },
+		"and the Connector is gone": func(n *node, v kubelet.Volume) {
+			must(n.t, os.Remove(filepath.Join(n.at("connectors"), "objects.yaml")))
+			must(n.t, n.unpublish(v))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newDeadlyNode(t)
+			v := aPod("pod", "objects")
+			n.dieOnReceipt(func() error { return n.publish(v) })
+			n.restart()
+			react(n, v)
+			n.settled(n.standing...)
+			if made := n.provider.Of("pod"); len(made) > 2 || made[0].Deleted.IsZero() {
+				t.Errorf("in the books: %+v", made)
+			}
+		})
+	}
+}
+
+// A driver that stops cleanly leaves nothing at all, wherever it is killed on
+// the way: the next one does the rest.
+func TestCleanStopIsKilled(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, true)
+	n.cutAtEachPoint(scenario{
+		least: 8,
+		begin: func(i int) {
+			v := aPod(fmt.Sprint("pod-", i), "objects")
+			must(t, n.publish(v))
+			must(t, n.unpublish(v))
+			n.settled()
+		},
+		act:  n.driver.Stop,
+		mend: func() {},
+	})
+	got, err := n.census()
+	must(t, err)
+	if diff := cmp.Diff([]string{"driver/audit.log", "driver/driver.log", "seccomp.sock"}, got); diff != "" {
+		t.Errorf("left after a clean stop (-want +got):\n%s", diff)
+	}
+}
+
+// With volumes a stop leaves them as they are, and so does one that is killed.
+func TestStopWithVolumesIsKilled(t *testing.T) {
+	n := newDeadlyNode(t)
+	before := len(n.provider.Objects())
+	n.cutAtEachPoint(scenario{
+		least: 1,
+		begin: func(int) { n.settled(n.standing...) },
+		act:   n.driver.Stop,
+		mend:  func() {},
+	})
+	must(t, n.start())
+	n.settled(n.standing...)
+	if made := len(n.provider.Objects()); made != before {
+		t.Errorf("%d objects were made by stopping", made-before)
+	}
 }
 
 // onlyOneLives waits until what a kill cut off is revoked, and checks that

@@ -6,26 +6,29 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
 // readEvery leaves the processor to others.
-const readEvery = 2 * time.Millisecond
+const readEvery = 5 * time.Millisecond
 
-// read reads a volume until the test ends, as its pod would, and reports the
-// first time that something is missing, torn or of two moments.
-func (n *node) read(v kubelet.Volume) {
+// read reads a volume as its pod would, until stop is called or the test ends,
+// and reports the first time that something is missing, torn or of two moments.
+func (n *node) read(v kubelet.Volume) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.readUntil(ctx, v) }()
-	n.t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			n.t.Errorf("pod %s: %v", v.Pod, err)
 		}
 	})
+	n.t.Cleanup(stop)
+	return stop
 }
 
 func (n *node) readUntil(ctx context.Context, v kubelet.Volume) error {
