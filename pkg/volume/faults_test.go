@@ -312,3 +312,20 @@ func TestARecordThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 		}
 	})
 }
+
+func TestAPublishAfterAFailedUnpublishBeginsAnew(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.disk.do(func() { n.disk.stuck = connector.ErrUnavailable })
+		if err := n.Unpublish(t.Context(), "a", "/pods/a"); !errors.Is(err, connector.ErrUnavailable) {
+			t.Fatalf("the unpublish ended with %v", err)
+		}
+		if err := n.Publish(t.Context(), spec(t, "a", "absent")); !errors.Is(err, connector.ErrUnavailable) || n.volumes.count() != 1 {
+			t.Errorf("a publish over what cannot be removed: %v, %d records", err, n.volumes.count())
+		}
+		n.disk.do(func() { n.disk.stuck = nil })
+		if err := n.Publish(t.Context(), spec(t, "a", "absent")); !errors.Is(err, connector.ErrNotFound) || len(n.disk.mounts) != 0 || !n.Idle() {
+			t.Errorf("%v; mounts %v, idle %v", err, n.disk.mounts, n.Idle())
+		}
+	})
+}

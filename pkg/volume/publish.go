@@ -148,7 +148,9 @@ func (m *Manager) try(ctx context.Context, a *attempt) {
 func (m *Manager) publish(ctx context.Context, spec Spec) (err error) {
 	v := newVolume(spec)
 	ctx = klog.NewContext(ctx, m.logger(ctx, v))
-	m.lose(spec.Place.ID)
+	if err := m.lose(ctx, spec.Place.ID); err != nil {
+		return err
+	}
 	defer func() {
 		if err != nil {
 			m.forget(v)
@@ -254,18 +256,23 @@ func (m *Manager) unchanged(v *volume) error {
 	return nil
 }
 
-// lose drops a volume whose mount is gone: its successor is published afresh.
-func (m *Manager) lose(id string) {
+// lose drops a volume whose mount is gone, and ends one whose unpublish failed:
+// its successor is published afresh.
+func (m *Manager) lose(ctx context.Context, id string) error {
 	m.mu.Lock()
 	v := m.volumes[id]
 	m.mu.Unlock()
 	if v == nil {
-		return
+		return nil
+	}
+	if v.gone.Load() {
+		return m.end(ctx, v)
 	}
 	v.work.Lock()
 	defer v.work.Unlock()
 	m.unregister(v)
 	v.release()
+	return nil
 }
 
 // forget takes back what a failed publish did.
