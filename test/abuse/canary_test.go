@@ -54,7 +54,7 @@ func (c canary) forms() map[string][]byte {
 	add("hex", hex.EncodeToString([]byte(c.core)))
 	add("HEX", strings.ToUpper(hex.EncodeToString([]byte(c.core))))
 	add("spaced hex", fmt.Sprintf("% x", c.core))
-	add("decimal bytes", strings.Trim(fmt.Sprint([]byte(c.core)), "[]"))
+	add("decimal bytes", strings.Trim(fmt.Sprintf("%d", []byte(c.core)), "[]"))
 	add("percent", percent(c.core))
 	for _, around := range aligned(c.core) {
 		add("base64 "+around, around)
@@ -124,7 +124,7 @@ func TestFind(t *testing.T) {
 		"%x":                     fmt.Sprintf("%x", c.text),
 		"%X":                     fmt.Sprintf("%X", c.text),
 		"% x":                    fmt.Sprintf("% x", c.text),
-		"bytes":                  fmt.Sprint([]byte(c.text)),
+		"bytes":                  fmt.Sprintf("%d", []byte(c.text)),
 		"JSON":                   string(quoted),
 		"query":                  url.Values{"password": {c.text}}.Encode(),
 		"path":                   url.PathEscape(c.text),

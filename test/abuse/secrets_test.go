@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -156,9 +157,7 @@ func (n *node) publishAll(s *secrets) map[string]kubelet.Volume {
 			Namespace: "ci", Pod: "job-" + name, ServiceAccount: "builder", Name: "registry",
 			Attributes: map[string]string{"connectors": name, tokensKey: podTokens("csi.regcred.dev", jwtOf(s.podToken, "ci", "builder", "csi.regcred.dev"))},
 		}
-		for key, value := range more {
-			v.Attributes[key] = value
-		}
+		maps.Copy(v.Attributes, more)
 		if err := n.publish(v); err != nil {
 			n.t.Errorf("%s: %v", name, err)
 		}

@@ -80,6 +80,8 @@ func (s *tenants) manifests() string {
 		federated("alice", "for-trusted", s.alices.host(), "alice-registry", `access: [{namespaces: [mallory], serviceAccounts: [trusted]}]`),
 		federated("alice", "for-label", s.alices.host(), "alice-registry", `access: [{namespaceSelector: {matchLabels: {team: alice}}}]`),
 		strings.ReplaceAll(basicAuth("login", s.password.text), `"ci"`, `"alice"`),
+		federated("alice", "bug", s.alices.host(), panics),
+		connectorIn("alice", "broken", `secret: {name: "no name"}`, `access: [{namespaces: [mallory]}]`),
 		connectorIn("alice", "static", `secret: {name: login}`),
 		federated("", "company", s.alices.host(), "alice-registry"),
 		federated("", "for-alice", s.alices.host(), "alice-registry", `access: [{namespaces: [alice]}]`),
@@ -167,7 +169,7 @@ type attack struct {
 	told   string // the whole message
 }
 
-// hostile is what a pod's author can write, beside what the kubelet sends.
+// attacks are what a pod's author can write, and what a kubelet would never send.
 func (s *tenants) attacks() []attack {
 	own, lone := mallory("thief", "registry"), mallory("thief", "registry")
 	lone.ServiceAccount = "lone" // has no credential yet that could be shared
@@ -196,6 +198,7 @@ func (s *tenants) attacks() []attack {
 	return []attack{
 		{"a foreign Connector", mallory("thief", "alice/registry"), nil, codes.PermissionDenied, foreign("alice/registry")},
 		{"a foreign Connector that is missing", mallory("thief", "alice/missing"), nil, codes.PermissionDenied, foreign("alice/missing")},
+		{"a foreign Connector that is broken", mallory("thief", "alice/broken"), nil, codes.PermissionDenied, foreign("alice/broken")},
 		{"a foreign Connector with a static login", mallory("thief", "alice/static"), nil, codes.PermissionDenied, foreign("alice/static")},
 		{"access for another namespace", mallory("thief", "alice/for-bob"), nil, codes.PermissionDenied, foreign("alice/for-bob")},
 		{"access for another ServiceAccount", mallory("thief", "alice/for-trusted"), nil, codes.PermissionDenied, foreign("alice/for-trusted")},

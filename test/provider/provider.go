@@ -184,7 +184,7 @@ func (p *Provider) issue(query, form url.Values) reply {
 	ends := time.Now().Add(p.life)
 	text := p.mint(len(p.issued)+1, ends)
 	p.issued = append(p.issued, Token{Text: text, Ends: ends})
-	asked := append(query["scope"], strings.Fields(form.Get("scope"))...)
+	asked := slices.Concat(query["scope"], strings.Fields(form.Get("scope")))
 	answer := reply{Token: text, Access: text, ExpiresIn: p.life.Seconds(), Scope: strings.Join(asked, " ")}
 	if query.Get("offline_token") == "true" || form.Get("access_type") == "offline" {
 		answer.Refresh = p.refresh
