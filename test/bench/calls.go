@@ -67,7 +67,7 @@ func compareCalls(ctx context.Context, p plan, b *budget) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, reference.stop()) }()
-	driver, _, err := startDriver(ctx, p.driver, filepath.Join(dir, "driver"))
+	driver, _, err := startDriver(ctx, p.driver, filepath.Join(dir, "driver"), nil)
 	if err != nil {
 		return err
 	}

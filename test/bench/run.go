@@ -15,6 +15,10 @@ type part struct {
 
 var parts = []part{
 	{"calls", compareCalls},
+	{"rest", atRest},
+	{"restart", restart},
+	{"renewal", renewal},
+	{"cold", coldStart},
 }
 
 func partNames() []string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -68,6 +69,13 @@ func prepare(k *kubelet.Kubelet, first, n int) ([]call, error) {
 	return calls, nil
 }
 
+// encoded is how config.json shows a version of login.
+func encoded(version string) string {
+	return base64.StdEncoding.EncodeToString([]byte("bench:" + password(version)))
+}
+
+func password(version string) string { return "made-for-this-run-" + version }
+
 // login is the connector of all volumes, with content that names a version.
 func login(version string) string {
 	return `apiVersion: regcred.dev/v1alpha1
@@ -81,16 +89,16 @@ apiVersion: v1
 kind: Secret
 metadata: {name: login, namespace: ci}
 type: kubernetes.io/basic-auth
-stringData: {username: bench, password: made-for-this-run-` + version + `}
+stringData: {username: bench, password: ` + password(version) + `}
 `
 }
 
 // startDriver starts the driver with one connector, in a directory that it
-// makes.
-func startDriver(ctx context.Context, program, dir string, flags ...string) (*server, *driver.Driver, error) {
+// makes. env is added to the program's.
+func startDriver(ctx context.Context, program, dir string, env []string, flags ...string) (*server, *driver.Driver, error) {
 	c := driver.Config{
 		Dir: dir, KubeletDir: filepath.Join(dir, "kubelet"), Connectors: filepath.Join(dir, "connectors"),
-		Program: program, Flags: flags, EndsWithParent: true,
+		Program: program, Env: env, Flags: flags, EndsWithParent: true,
 	}
 	for _, made := range []string{filepath.Join(c.KubeletDir, "pods"), c.Connectors} {
 		if err := os.MkdirAll(made, 0o750); err != nil {
