@@ -1,6 +1,7 @@
 package tmpfs
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -488,6 +489,82 @@ func FuzzTarget(f *testing.F) {
 			if at != dir && !strings.HasPrefix(at, dir+"/") || what == "target" && at == dir || strings.HasPrefix(at, dir+"/plugins") {
 				t.Errorf("the %s of %q is %q", what, target, at)
 			}
+		}
+	})
+}
+
+// FuzzMarker: a mount is a volume of this driver, or the one asked for, by the
+// whole text of its marker alone.
+func FuzzMarker(f *testing.F) {
+	dir := f.TempDir()
+	mustDo(f, unix.Mount("x", dir, "tmpfs", 0, ""))
+	f.Cleanup(func() { mustDo(f, unix.Unmount(dir, unix.MNT_DETACH)) })
+	own := markerOf("csi-a")
+	for _, seed := range []string{own + markerLive, own, own + " ", own + markerLive + "x", markerOf("csi-b") + markerLive, source, source + " ", source + "x", "", "x", strings.Repeat(own, 3), own + "\x00"} {
+		f.Add([]byte(seed), uint32(markerMode))
+	}
+	f.Add([]byte(own+markerLive), uint32(0o444))
+	f.Fuzz(func(t *testing.T, text []byte, mode uint32) {
+		path := dir + "/" + markerName
+		mode &= 0o777
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		mustDo(t, os.WriteFile(path, text, 0o600), os.Chmod(path, fs.FileMode(mode)))
+		fd, err := open(unix.AT_FDCWD, dir, unix.O_PATH, 0)
+		mustDo(t, err)
+		defer shut(fd)
+		got, err := occupantOf(fd, "csi-a")
+		mustDo(t, err)
+		want := foreignMount
+		switch first := string(text[:min(len(text), 128)]); {
+		case mode != markerMode:
+		case first == own, first == own+markerLive: // the mount is writable, as one that ends
+			want = endingVolume
+		case strings.HasPrefix(first, source+" "):
+			want = otherVolume
+		}
+		if got != want {
+			t.Errorf("%q of mode %o: %d, want %d", text, mode, got, want)
+		}
+	})
+}
+
+// FuzzVolumeData: of the kubelet's file only a volume id counts whose hash is
+// the marker's, whatever else the file holds.
+func FuzzVolumeData(f *testing.F) {
+	dir := f.TempDir()
+	d := diskAt(f, dir)
+	for _, seed := range []string{
+		`{"driverName":"csi.regcred.dev","volumeHandle":"csi-a"}`, `{"volumeHandle":"csi-b"}`, `{"volumeHandle":"csi-a","volumeHandle":"csi-b"}`, `{"VOLUMEHANDLE":"csi-a"}`, `{"volumeHandle":5}`, `{`, ``, `null`,
+		`{"x":"` + strings.Repeat("x", 70_000) + `","volumeHandle":"csi-a"}`, strings.Repeat(`{"a":`, 10_000), "\xef\xbb\xbf{\"volumeHandle\":\"csi-a\"}",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		mustDo(t, os.WriteFile(dir+"/"+kubeletData, text, 0o600))
+		id := d.idOf("mount", hashOf("csi-a"))
+		if id != "" && id != "csi-a" {
+			t.Errorf("%q is taken for csi-a", id)
+		}
+		var said struct {
+			VolumeHandle string `json:"volumeHandle"`
+		}
+		if len(text) < 64<<10 && (json.Unmarshal(text, &said) == nil && said.VolumeHandle == "csi-a") != (id != "") {
+			t.Errorf("%q is read as %q", text, id)
+		}
+	})
+}
+
+// FuzzUnescape undoes what the kernel does to a path in the mount table.
+func FuzzUnescape(f *testing.F) {
+	for _, seed := range []string{"/a b", "/a\tb\nc\\d#e", `/a\040b`, `/\134040`, "/é\xff", `/\\\`} {
+		f.Add(seed)
+	}
+	kernel := strings.NewReplacer(" ", `\040`, "\t", `\011`, "\n", `\012`, `\`, `\134`, "#", `\043`)
+	f.Fuzz(func(t *testing.T, path string) {
+		if got := unescape(kernel.Replace(path)); got != path {
+			t.Errorf("%q is read as %q", path, got)
 		}
 	})
 }

@@ -1,0 +1,118 @@
+package render_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/render"
+)
+
+// FuzzFiles renders every configuration from what strangers write: where the
+// pod mounts the volume, which files it leaves out, which hosts and mirrors
+// the Connector names. Nothing of it breaks out of the value, or the file, in
+// which it belongs, and no secret stands in a file that is none.
+func FuzzFiles(f *testing.F) {
+	const password = "hunter2-hunter2"
+	f.Add("reg.io", "https://mirror.io/dockerhub", "/etc/buildkit", "config.json")
+	f.Add("reg.io:5000", "http://m\"] \nca = [\"/evil", "/etc/\"]\nca = [\"/evil", "")
+	f.Add("[::1]:5000", "https://[::1]/x", "/'''\"\"\"", "certs/reg.io.crt")
+	f.Add("docker.io", "https://u:p@m.io/?q#f", "/../x", "../x")
+	f.Add("a\nb", "https://m.io/a b", "//", "regcred.json")
+	f.Add("reg.io", "HTTPS://M.IO:443//x//", "/\u202e\u00e9\\", "certs")
+	f.Add("x-y_z.io", "https://m.io/\\\"{}[]=#", "/a=b # c", "buildkitd.toml\nx")
+	f.Fuzz(func(t *testing.T, host, mirror, mount, exclude string) {
+		key, err := connector.ParseKey(host)
+		if err != nil || key.HostGlob() {
+			return
+		}
+		s := with(source("fuzz", connector.Entry{Key: key, Username: "u", Password: connector.NewSecret(password)}), render.Registry{
+			Host: key.Host, CA: certificate("ca"), ClientCertificate: certificate("client"), ClientKey: connector.NewSecret(password + "-key"), Mirrors: []string{mirror},
+		})
+		in := render.Input{Configurations: []string{"buildkitd", "docker-config"}, Sources: []render.Source{s}, MountPath: mount}
+		if exclude != "" {
+			in.Exclude = []string{exclude}
+		}
+		files, err := render.Render(in)
+		if err != nil {
+			if !errors.Is(err, connector.ErrInvalid) && !errors.Is(err, connector.ErrPrecondition) || strings.Contains(err.Error(), password) {
+				t.Errorf("refused: %v", err)
+			}
+			return
+		}
+		again, err := render.Render(in)
+		if diff := cmp.Diff(files, again); diff != "" || err != nil {
+			t.Error(diff, err)
+		}
+		if mount == "" {
+			mount = "/etc/buildkit"
+		}
+		for _, file := range files {
+			if !fs.ValidPath(file.Path) || strings.HasPrefix(file.Path, "..") || strings.ContainsFunc(file.Path, unicode.IsControl) {
+				t.Errorf("renders %q", file.Path)
+			}
+			if !file.Secret && bytes.Contains(file.Data, []byte(password)) {
+				t.Errorf("%s holds a secret", file.Path)
+			}
+			switch path.Ext(file.Path) {
+			case ".json":
+				if !json.Valid(file.Data) {
+					t.Errorf("%s is not JSON: %q", file.Path, file.Data)
+				}
+			case ".toml":
+				checkBuildkitd(t, file.Data, key.Host, mount)
+			}
+		}
+	})
+}
+
+// checkBuildkitd reads the file as buildkitd does and looks for anything that
+// was not meant.
+func checkBuildkitd(t *testing.T, text []byte, host, mount string) {
+	t.Helper()
+	var config struct {
+		Registry map[string]struct {
+			Mirrors  []string `toml:"mirrors"`
+			HTTP     *bool    `toml:"http"`
+			Insecure bool     `toml:"insecure"`
+			CA       []string `toml:"ca"`
+			KeyPairs []struct {
+				Key  string `toml:"key"`
+				Cert string `toml:"cert"`
+			} `toml:"keypair"`
+		} `toml:"registry"`
+	}
+	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := decoder.Decode(&config); err != nil {
+		t.Fatalf("not the TOML that buildkitd reads: %v\n%s", err, text)
+	}
+	for name, r := range config.Registry {
+		if canonical, err := connector.CanonicalHost(name); err != nil || canonical != name && !strings.Contains(name, "docker.io") {
+			t.Errorf("a section for %q", name)
+		}
+		for _, m := range r.Mirrors {
+			if strings.ContainsAny(m, "\"'\\ ") || strings.ContainsFunc(m, unicode.IsControl) {
+				t.Errorf("a mirror %q", m)
+			}
+		}
+		if name != host {
+			if len(r.CA)+len(r.KeyPairs)+len(r.Mirrors) > 0 || r.Insecure {
+				t.Errorf("trust for %q: %+v", name, r)
+			}
+			continue
+		}
+		file := path.Join(mount, "certs", host)
+		if len(r.CA) != 1 || r.CA[0] != file+".crt" || len(r.KeyPairs) != 1 || r.KeyPairs[0].Key != file+".key" || r.KeyPairs[0].Cert != file+".cert" || r.Insecure {
+			t.Errorf("the section of %q mounted at %q: %+v", name, mount, r)
+		}
+	}
+}
