@@ -128,8 +128,21 @@ func FuzzCertificates(f *testing.F) {
 // read again.
 func FuzzParseRef(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"harbor", "ci"}, {"shared/hub", "ci"}, {"cluster:mirror", "ci"}, {"a/b/c", "ci"}, {"cluster:a/b", ""}, {"cluster:cluster:x", "ci"},
-		{"/x", ""}, {"a/", "ci"}, {"", "ci"}, {"harbor", ""}, {"hårbor", "ci"}, {"а", "ci"}, {strings.Repeat("A", 5000), "ci"}, {"../x", "ci"}, {"a\nb", "ci"},
+		{"harbor", "ci"},
+		{"shared/hub", "ci"},
+		{"cluster:mirror", "ci"},
+		{"a/b/c", "ci"},
+		{"cluster:a/b", ""},
+		{"cluster:cluster:x", "ci"},
+		{"/x", ""},
+		{"a/", "ci"},
+		{"", "ci"},
+		{"harbor", ""},
+		{"hårbor", "ci"},
+		{"а", "ci"},
+		{strings.Repeat("A", 5000), "ci"},
+		{"../x", "ci"},
+		{"a\nb", "ci"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
@@ -323,8 +336,14 @@ func FuzzHost(f *testing.F) {
 // host and for the path.
 func FuzzMatches(f *testing.F) {
 	for _, seed := range [][3]string{
-		{"*.docker.io", "docker.io", "library/a"}, {"reg.io/team", "reg.io", "team-evil/x"}, {"reg.io/t*m/*", "reg.io", "team/app/x"},
-		{"*.io:5000", "reg.io:5000", "a"}, {"*", "reg.io", "a"}, {"a.*.c", "a.b.c", ""}, {"[::1]:5000", "[::1]:5000", "a"}, {"docker.io/library", "index.docker.io", "library"},
+		{"*.docker.io", "docker.io", "library/a"},
+		{"reg.io/team", "reg.io", "team-evil/x"},
+		{"reg.io/t*m/*", "reg.io", "team/app/x"},
+		{"*.io:5000", "reg.io:5000", "a"},
+		{"*", "reg.io", "a"},
+		{"a.*.c", "a.b.c", ""},
+		{"[::1]:5000", "[::1]:5000", "a"},
+		{"docker.io/library", "index.docker.io", "library"},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}

@@ -25,10 +25,20 @@ func FuzzLoad(f *testing.F) {
 	const whole = `{` + conn + `,"subject":{"namespace":"ci","serviceAccount":"b"},"scope":{},"current":{"id":"1","entries":[` + entry + `],"issuedAt":"2026-01-01T00:00:00Z","expiresAt":"2126-01-01T00:00:00Z","granted":{},"intent":"i"},"renewAt":"2026-01-01T00:30:00Z"}`
 	const made = `{"name":"i","key":"k",` + conn + `,"subject":{"namespace":"ci","serviceAccount":"b"},"scope":{},"made":"2026-01-01T00:00:00Z"}`
 	for _, seed := range [][2]string{
-		{whole, made}, {whole, `{}`}, {`{}`, made}, {`{"connector":{}}`, `{"connector":{"issuer":{"kind":"making"}}}`}, {whole[:len(whole)-40], made[:20]}, {`null`, `[]`},
-		{strings.Replace(whole, `"making"`, `"gone"`, 1), made}, {strings.Replace(whole, `{}`, `{"`+secret+`":1}`, 1), made}, {strings.Replace(whole, `"reg.test"`, `"a//b `+secret+`"`, 1), made},
-		{strings.Replace(whole, "2126", "0001", 1), made}, {strings.Replace(whole, `"current":{`, `"superseded":[{"id":"0","intent":"i"},{}],"lookups":[{},{"kind":"Secret"}],"current":{`, 1), made}, {`{` + conn + `}`, `{` + conn + `}`},
-		{strings.Replace(whole, `"2126-01-01T00:00:00Z"`, `"`+secret+`"`, 1), made}, {strings.Replace(whole, `[`+entry+`]`, `null`, 1), made},
+		{whole, made},
+		{whole, `{}`},
+		{`{}`, made},
+		{`{"connector":{}}`, `{"connector":{"issuer":{"kind":"making"}}}`},
+		{whole[:len(whole)-40], made[:20]},
+		{`null`, `[]`},
+		{strings.Replace(whole, `"making"`, `"gone"`, 1), made},
+		{strings.Replace(whole, `{}`, `{"`+secret+`":1}`, 1), made},
+		{strings.Replace(whole, `"reg.test"`, `"a//b `+secret+`"`, 1), made},
+		{strings.Replace(whole, "2126", "0001", 1), made},
+		{strings.Replace(whole, `"current":{`, `"superseded":[{"id":"0","intent":"i"},{}],"lookups":[{},{"kind":"Secret"}],"current":{`, 1), made},
+		{`{` + conn + `}`, `{` + conn + `}`},
+		{strings.Replace(whole, `"2126-01-01T00:00:00Z"`, `"`+secret+`"`, 1), made},
+		{strings.Replace(whole, `[`+entry+`]`, `null`, 1), made},
 	} {
 		f.Add([]byte(seed[0]), []byte(seed[1]))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,7 +55,7 @@ func TestHostileAttributes(t *testing.T) {
 		"an attribute of other letters": {map[string]string{"connectors": "a", "fil" + cyrillicE + ".mode": "0444"}, "fil" + cyrillicE + `.mode: is not a volume attribute; did you mean "file.mode"?`, ""},
 		"an attribute from the right":   {map[string]string{"connectors": "a", rightToLeft + "edom.elif": "0444"}, "edom.elif: is not a volume attribute", ""},
 		"an attribute in upper case":    {map[string]string{"connectors": "a", "File.Mode": "0444"}, `File.Mode: is not a volume attribute; did you mean "file.mode"?`, ""},
-		"an attribute with a blank":     {map[string]string{"connectors": "a", " file.mode": "0444"}, `file.mode: is not a volume attribute; did you mean "file.mode"?`, ""},
+		"an attribute with a blank":     {map[string]string{"connectors": "a", "\tfile.mode": "0444"}, `file.mode: is not a volume attribute; did you mean "file.mode"?`, ""},
 		"an attribute with lines":       {map[string]string{"connectors": "a", "x\n\"forged log line\" pod=\"a/b\"": "y"}, `x "forged log line" pod="a/b": is not a volume attribute`, ""},
 		"a long attribute":              {map[string]string{"connectors": "a", long: "y"}, "", "A long value. A long"},
 		"many attributes":               {many(1000), "volumeAttributes: there are 1001; at most 128 have a meaning", ""},
@@ -87,9 +88,7 @@ func TestHostileAttributes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			req := publishRequest(opts.KubeletDir)
 			delete(req.VolumeContext, "connectors")
-			for key, value := range test.attributes {
-				req.VolumeContext[key] = value
-			}
+			maps.Copy(req.VolumeContext, test.attributes)
 			_, err := client.NodePublishVolume(t.Context(), req)
 			told := status.Convert(err)
 			presentable(t, told.Message())

@@ -103,9 +103,18 @@ func FuzzDocumented(f *testing.F) {
 func FuzzRetryAfter(f *testing.F) {
 	now := time.Now().UTC()
 	for _, seed := range [][2]string{
-		{"30", ""}, {"-5", ""}, {"1e3", ""}, {"99999999999999999999", ""}, {"4294967296", ""}, {" 7", ""}, {"+7", ""}, {"0x10", ""}, {"1.5", ""},
+		{"30", ""},
+		{"-5", ""},
+		{"1e3", ""},
+		{"99999999999999999999", ""},
+		{"4294967296", ""},
+		{" 7", ""},
+		{"+7", ""},
+		{"0x10", ""},
+		{"1.5", ""},
 		{now.Add(time.Minute).Format(http.TimeFormat), now.Format(http.TimeFormat)},
-		{"Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT"}, {"Mon, 01 Jan 0001 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"},
+		{"Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 0001 00:00:00 GMT"},
+		{"Mon, 01 Jan 0001 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"},
 		{now.Format(time.RFC850), now.Format(time.ANSIC)},
 	} {
 		f.Add(seed[0], seed[1])
@@ -203,8 +212,13 @@ func FuzzAllowedHosts(f *testing.F) {
 // network, and values for one audience add up.
 func FuzzAudiences(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"sts.example.com=sts.example.com,*.sts.example.com:443", "sts.example.com=extra.io"}, {"https://x/?a=b=h.io", "=h"}, {"aud=10.0.0.0/8", "aud="},
-		{"aud=10.0.0.1/32", "aud=[::1]:443"}, {"a=*", "a=*"}, {"a\n=h", "a=h\n"}, {"a=,", "a= h , i"},
+		{"sts.example.com=sts.example.com,*.sts.example.com:443", "sts.example.com=extra.io"},
+		{"https://x/?a=b=h.io", "=h"},
+		{"aud=10.0.0.0/8", "aud="},
+		{"aud=10.0.0.1/32", "aud=[::1]:443"},
+		{"a=*", "a=*"},
+		{"a\n=h", "a=h\n"},
+		{"a=,", "a= h , i"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

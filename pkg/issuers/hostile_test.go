@@ -309,11 +309,11 @@ func TestProxyRules(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		text := r.Method + " " + r.RequestURI + " " + r.Header.Get("Proxy-Authorization")
 		seen.Store(&text)
-		switch {
-		case r.Host == "login.test:443":
+		switch r.Host {
+		case "login.test:443":
 			w.Header().Set("Location", "http://169.254.169.254/")
 			w.WriteHeader(http.StatusFound)
-		case r.Host == "locked.test:443":
+		case "locked.test:443":
 			w.Header().Set("Proxy-Authenticate", "Basic")
 			w.WriteHeader(http.StatusProxyAuthRequired)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -118,7 +119,7 @@ func (t *transport) await(req *http.Request) error {
 func (t *transport) route(u *url.URL) (*http.Transport, error) {
 	name, port := hostOf(u)
 	switch {
-	case u.Scheme != "https" && u.Scheme != "http", name == "":
+	case u.Scheme != "https" && u.Scheme != "http", strings.Trim(name, ".") == "":
 		return nil, Terminate("DestinationRefused", "address %q is refused: it must be https://HOST or http://HOST", u.Scheme+"://"+u.Host)
 	case u.User != nil:
 		return nil, Terminate("DestinationRefused", "address of host %s is refused: it holds a user name", u.Host)
