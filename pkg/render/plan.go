@@ -36,7 +36,7 @@ type host struct {
 }
 
 func newPlan(in Input) (*plan, error) {
-	if in.MountPath != "" && (!path.IsAbs(in.MountPath) || path.Clean(in.MountPath) != in.MountPath || hasControl(in.MountPath)) {
+	if in.MountPath != "" && (!path.IsAbs(in.MountPath) || path.Clean(in.MountPath) != in.MountPath || !sendable(in.MountPath)) {
 		return nil, connector.Errorf(connector.ErrInvalid, "mount.path %q: write the absolute path at which the container mounts the volume, such as /etc/buildkit", in.MountPath)
 	}
 	for i := range in.Sources {

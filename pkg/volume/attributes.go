@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/regcred/csi-driver-regcred/internal/suggest"
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
@@ -239,7 +240,7 @@ func (p *parser) mountPath() {
 	value, ok := p.value(attrMountPath)
 	switch {
 	case !ok:
-	case !path.IsAbs(value) || strings.ContainsFunc(value, unicode.IsControl):
+	case !path.IsAbs(value) || !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl):
 		p.wrong(attrMountPath, "%q is not the absolute path of a volumeMount", value)
 	case path.Clean(value) != value:
 		p.wrong(attrMountPath, "%q is not a clean path: write %q", value, path.Clean(value))
