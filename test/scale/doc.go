@@ -1,0 +1,2 @@
+// Package scale puts a whole node's load on one driver at once.
+package scale
