@@ -5,6 +5,7 @@
 package provider
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,12 +27,19 @@ type Provider struct {
 	mu       sync.Mutex
 	login    url.Userinfo
 	life     time.Duration
+	lives    map[string]time.Duration
 	mint     func(n int, ends time.Time) string
 	refresh  string
 	answer   func(http.ResponseWriter, *http.Request) bool
 	issued   []Token
-	arrivals []time.Time
+	arrivals []Arrival
 	shown    []string
+}
+
+// Arrival is a request for a token.
+type Arrival struct {
+	At     time.Time
+	Client string // its client_id
 }
 
 // Token is one that was given out.
@@ -43,8 +51,10 @@ type Token struct {
 // Options are what a provider begins with.
 type Options struct {
 	User, Password string
-	// Life is how long tokens live.
-	Life time.Duration
+	// Life is how long tokens live; Lives says it for single clients by their
+	// client_id.
+	Life  time.Duration
+	Lives map[string]time.Duration
 	// Mint makes the text of the n-th token, from 1. The default says when it
 	// ends, see Ends.
 	Mint func(n int, ends time.Time) string
@@ -54,7 +64,7 @@ type Options struct {
 
 // Start serves until Close.
 func Start(o Options) *Provider {
-	p := &Provider{login: *url.UserPassword(o.User, o.Password), life: o.Life, mint: o.Mint, refresh: o.Refresh}
+	p := &Provider{login: *url.UserPassword(o.User, o.Password), life: o.Life, lives: o.Lives, mint: o.Mint, refresh: o.Refresh}
 	if p.mint == nil {
 		p.mint = func(n int, ends time.Time) string { return fmt.Sprintf("token.%d.%d", n, ends.UnixMilli()) }
 	}
@@ -101,8 +111,8 @@ func (p *Provider) Issued() []Token {
 	return slices.Clone(p.issued)
 }
 
-// Arrivals tells when each request for a token came.
-func (p *Provider) Arrivals() []time.Time {
+// Arrivals lists the requests for a token, oldest first.
+func (p *Provider) Arrivals() []Arrival {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.arrivals)
@@ -137,7 +147,8 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		shown = password
 	}
 	p.mu.Lock()
-	p.arrivals, p.shown = append(p.arrivals, time.Now()), append(p.shown, shown)
+	p.arrivals = append(p.arrivals, Arrival{time.Now(), client(r, form)})
+	p.shown = append(p.shown, shown)
 	answer := p.answer
 	p.mu.Unlock()
 	if answer != nil {
@@ -152,7 +163,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(p.issue(r.URL.Query(), form)) // the client may have gone
+	_ = json.NewEncoder(w).Encode(p.issue(client(r, form), r.URL.Query(), form)) // the client may have gone
 }
 
 // knows verifies the login, whichever way it came.
@@ -170,6 +181,10 @@ func (p *Provider) knows(r *http.Request, form url.Values) bool {
 	}
 }
 
+func client(r *http.Request, form url.Values) string {
+	return cmp.Or(r.URL.Query().Get("client_id"), form.Get("client_id"))
+}
+
 type reply struct {
 	Token     string  `json:"token"`
 	Access    string  `json:"access_token"`
@@ -178,14 +193,15 @@ type reply struct {
 	Refresh   string  `json:"refresh_token,omitempty"`
 }
 
-func (p *Provider) issue(query, form url.Values) reply {
+func (p *Provider) issue(client string, query, form url.Values) reply {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ends := time.Now().Add(p.life)
+	life := cmp.Or(p.lives[client], p.life)
+	ends := time.Now().Add(life)
 	text := p.mint(len(p.issued)+1, ends)
 	p.issued = append(p.issued, Token{Text: text, Ends: ends})
 	asked := slices.Concat(query["scope"], strings.Fields(form.Get("scope")))
-	answer := reply{Token: text, Access: text, ExpiresIn: p.life.Seconds(), Scope: strings.Join(asked, " ")}
+	answer := reply{Token: text, Access: text, ExpiresIn: life.Seconds(), Scope: strings.Join(asked, " ")}
 	if query.Get("offline_token") == "true" || form.Get("access_type") == "offline" {
 		answer.Refresh = p.refresh
 	}
