@@ -21,7 +21,7 @@ func (m *Manager) Acquire(ctx context.Context, req Request) (*Lease, error) {
 	if err := permitted(req, issuer, def); err != nil {
 		return nil, err
 	}
-	key, subject, err := keyOf(req, def, issuer.Audiences())
+	key, subject, err := m.key(req, def, issuer)
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,40 @@ type keyParts struct {
 	Identity        connector.Subject
 }
 
+// askedFor is what the keys of an unlimited scope depend on. Nobody changes a
+// Connector once it is in force, so its address stands for its content.
+type askedFor struct {
+	connector *connector.Connector
+	identity  connector.Subject
+	ttl       time.Duration
+}
+
+// key is keyOf, which costs more than the rest of finding a shared credential,
+// remembered.
+func (m *Manager) key(req Request, def issuers.Definition, issuer issuers.Issuer) (string, connector.Subject, error) {
+	if !req.Scope.IsZero() {
+		return keyOf(req, def, issuer.Audiences())
+	}
+	asked := askedFor{req.Connector, sharedBy(req.Identity.Subject(), def.Sharing.Narrower(req.Connector.Sharing)), req.TTL}
+	m.mu.Lock()
+	key := m.keys[asked]
+	m.mu.Unlock()
+	if key != "" {
+		return key, asked.identity, nil
+	}
+	key, identity, err := keyOf(req, def, issuer.Audiences())
+	if err != nil {
+		return "", identity, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.keys) >= mostRemembered {
+		clear(m.keys)
+	}
+	m.keys[asked] = key
+	return key, identity, nil
+}
+
 // keyOf derives the key under which a credential is shared, and the subject
 // that it is for: nobody in particular when all users of the Connector share it.
 func keyOf(req Request, def issuers.Definition, audiences []string) (string, connector.Subject, error) {

@@ -42,6 +42,7 @@ type Manager struct {
 	listener    Listener
 	byKey       map[string]*shared
 	built       map[string]issuers.Issuer // by configuration
+	keys        map[askedFor]string
 	due         due.Queue[*shared]
 	starts      []*shared // flights to start
 	backlog     []*shared // renewals that wait for a worker
@@ -57,8 +58,9 @@ const (
 	// renewalWorkers bounds the renewals under way, so that a storm of them
 	// leaves the provider and the processor to new pods.
 	renewalWorkers = 8
-	// builtIssuers bounds the cache of constructed issuers.
-	builtIssuers = 1024
+	// mostRemembered bounds what is only remembered to save work; it is
+	// forgotten whole when full.
+	mostRemembered = 1024
 )
 
 // New checks the options.
@@ -68,7 +70,7 @@ func New(o Options) (*Manager, error) {
 	}
 	m := &Manager{
 		Options: o, definitions: map[string]issuers.Definition{}, wake: make(chan struct{}, 1),
-		byKey: map[string]*shared{}, built: map[string]issuers.Issuer{}, revocations: map[string]*revocation{},
+		byKey: map[string]*shared{}, built: map[string]issuers.Issuer{}, keys: map[askedFor]string{}, revocations: map[string]*revocation{},
 	}
 	for _, d := range o.Definitions {
 		m.definitions[d.Kind] = d
@@ -399,7 +401,7 @@ func (m *Manager) issuerFor(c *connector.Connector) (issuers.Issuer, issuers.Def
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.built) >= builtIssuers {
+	if len(m.built) >= mostRemembered {
 		clear(m.built)
 	}
 	m.built[configuration] = issuer

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -127,15 +128,18 @@ func (d *Dir) setAside(name string, cause error) error {
 // writeFile writes name in one step: the content goes to a file of another
 // name, which is renamed when it is complete.
 func writeFile(dir int, name string, content []byte, sync bool) error {
-	temp, file, err := createTemp(dir, name)
+	temp, fd, err := createTemp(dir, name)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(content)
+	err = writeAll(fd, content)
 	if err == nil && sync {
-		err = file.Sync()
+		err = unix.Fsync(fd)
 	}
-	if err = errors.Join(err, file.Close()); err == nil {
+	if closing := unix.Close(fd); err == nil {
+		err = closing
+	}
+	if err == nil {
 		err = unix.Renameat(dir, temp, dir, name)
 	}
 	if err != nil {
@@ -150,18 +154,26 @@ func writeFile(dir int, name string, content []byte, sync bool) error {
 
 // createTemp makes a new file beside name. Two writers of one name, which the
 // callers do not start, would each get a file of their own.
-func createTemp(dir int, name string) (string, *os.File, error) {
+func createTemp(dir int, name string) (temp string, fd int, err error) {
 	for i := 0; ; i++ {
-		temp := fmt.Sprintf("%s.%d%s", name, i, tempSuffix)
-		fd, err := unix.Openat(dir, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		temp = name + "." + strconv.Itoa(i) + tempSuffix
+		fd, err = unix.Openat(dir, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 		if errors.Is(err, unix.EEXIST) {
 			continue
 		}
-		if err != nil {
-			return "", nil, err
-		}
-		return temp, os.NewFile(uintptr(fd), temp), nil
+		return temp, fd, err
 	}
+}
+
+func writeAll(fd int, content []byte) error {
+	for len(content) > 0 {
+		n, err := unix.Write(fd, content)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		content = content[max(n, 0):]
+	}
+	return nil
 }
 
 // readFile reads a regular file; anything else is damage. O_NONBLOCK keeps a

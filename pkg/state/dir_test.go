@@ -21,7 +21,7 @@ func TestPutOnAFullTmpfs(t *testing.T) {
 	s := open(t, options)
 	must(t, s.volumes.Put("kept", []byte("old")))
 	err := s.volumes.Put("kept", make([]byte, 1<<20))
-	want := "storing a record in " + s.volumes.path + ": write " + recordName("kept") + ".0.tmp: no space left on device: " +
+	want := "storing a record in " + s.volumes.path + ": no space left on device: " +
 		"delete pods that use this driver, or enlarge the tmpfs that is mounted there (mount -o remount,size=128m,nr_inodes=64k)"
 	if !errors.Is(err, connector.ErrExhausted) || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)

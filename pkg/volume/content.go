@@ -26,7 +26,7 @@ func (m *Manager) files(ctx context.Context, v *volume) (render.Files, error) {
 	if problem != nil && !mustGo {
 		return nil, problem
 	}
-	files, err := render.Render(in)
+	files, err := m.rendered.render(in)
 	if err != nil && mustGo {
 		for i := range in.Sources {
 			empty(&in.Sources[i], "the files cannot be rendered: "+err.Error())

@@ -161,7 +161,7 @@ func (m *Manager) recheckGrant(ctx context.Context, v *volume, g *grant) (change
 	g.deniedAt = time.Time{}
 	if g.lease != nil && g.connector.UID == c.UID && g.connector.Generation == c.Generation {
 		g.lease.Revive(c)
-		g.problem = ""
+		g.connector, g.problem = c, "" // one copy of it for all volumes, also after a restart
 		return false
 	}
 	m.follow(ctx, v, g, c)

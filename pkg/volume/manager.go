@@ -47,6 +47,9 @@ type Manager struct {
 	agenda   due.Queue[*volume]
 	ready    []*volume // due, waiting for a worker
 
+	rendered  rendered
+	snapshots snapshots
+
 	orphans map[string]time.Time // targets whose pod is gone, and since when; watchOrphans alone uses it
 }
 
@@ -299,6 +302,7 @@ func nextCheck(now time.Time) time.Time {
 
 // Changed implements credentials.Listener.
 func (m *Manager) Changed(id string) {
+	m.rendered.forget()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if v := m.volumes[id]; v != nil {

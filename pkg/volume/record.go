@@ -17,18 +17,22 @@ type record struct {
 }
 
 type grantRecord struct {
-	Connector *connector.Connector `json:"connector"`
-	Lease     string               `json:"lease,omitempty"` // key of the shared credential
-	Withdrawn string               `json:"withdrawn,omitempty"`
-	Cut       cutOff               `json:"cut,omitzero"`
-	Hosts     []string             `json:"hosts,omitempty"`
+	Connector json.RawMessage `json:"connector"`       // a snapshot
+	Lease     string          `json:"lease,omitempty"` // key of the shared credential
+	Withdrawn string          `json:"withdrawn,omitempty"`
+	Cut       cutOff          `json:"cut,omitzero"`
+	Hosts     []string        `json:"hosts,omitempty"`
 }
 
 // save writes the record of a volume. The caller holds its work lock.
 func (m *Manager) save(v *volume) error {
 	r := record{Place: v.spec.Place, Subject: v.spec.Subject, Attributes: v.spec.Attributes}
 	for _, g := range v.grants {
-		gr := grantRecord{Connector: g.connector, Withdrawn: g.withdrawn, Cut: g.cut, Hosts: g.hosts}
+		snapshot, err := m.snapshots.of(g.connector)
+		if err != nil {
+			return fmt.Errorf("recording the volume: %w", err)
+		}
+		gr := grantRecord{Connector: snapshot, Withdrawn: g.withdrawn, Cut: g.cut, Hosts: g.hosts}
 		if g.lease != nil {
 			gr.Lease = g.lease.Key()
 		}
@@ -57,8 +61,12 @@ func (m *Manager) restore(document []byte) (*volume, error) {
 	}
 	v := newVolume(Spec{Place: r.Place, Subject: r.Subject, Attributes: r.Attributes})
 	for i, gr := range r.Grants {
+		c, err := m.snapshots.from(gr.Connector)
+		if err != nil {
+			return nil, err
+		}
 		g := v.grants[i]
-		g.connector, g.withdrawn, g.cut, g.hosts = gr.Connector, gr.Withdrawn, gr.Cut, gr.Hosts
+		g.connector, g.withdrawn, g.cut, g.hosts = c, gr.Withdrawn, gr.Cut, gr.Hosts
 		if lease, ok := m.Leases.Restore(gr.Lease, r.Place.ID, v.identity); ok && gr.Withdrawn == "" {
 			g.lease = lease
 			if cred := lease.State().Credential; cred != nil {
