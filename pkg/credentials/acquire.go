@@ -14,32 +14,19 @@ import (
 // that gives up leaves the call running for the next one. A recent failure is
 // answered again without a call until its back-off has passed.
 func (m *Manager) Acquire(ctx context.Context, req Request) (*Lease, error) {
-	issuer, def, err := m.issuerFor(req.Connector)
+	w, err := m.want(req)
 	if err != nil {
 		return nil, err
-	}
-	if err := permitted(req, issuer, def); err != nil {
-		return nil, err
-	}
-	key, subject, err := m.key(req, def, issuer)
-	if err != nil {
-		return nil, err
-	}
-	place := func() *shared {
-		return &shared{
-			key: key, connector: req.Connector, definition: def, issuer: issuer, subject: subject,
-			scope: req.Scope, ttl: req.TTL, holders: map[string]*Lease{},
-		}
 	}
 	for wait := (pending{}); ; {
 		if err := ctx.Err(); err != nil {
 			if wait.shared != nil {
 				m.leave(wait)
 			}
-			return nil, fmt.Errorf("waiting for issuer %s: %w", def.Kind, err)
+			return nil, fmt.Errorf("waiting for issuer %s: %w", w.definition.Kind, err)
 		}
 		var lease *Lease
-		lease, wait, err = m.claim(key, place, req, wait)
+		lease, wait, err = m.claim(w, wait)
 		if lease != nil || err != nil {
 			return lease, err
 		}
@@ -47,8 +34,53 @@ func (m *Manager) Acquire(ctx context.Context, req Request) (*Lease, error) {
 		case <-wait.flight.done:
 		case <-ctx.Done():
 			m.leave(wait)
-			return nil, fmt.Errorf("waiting for issuer %s: %w", def.Kind, ctx.Err())
+			return nil, fmt.Errorf("waiting for issuer %s: %w", w.definition.Kind, ctx.Err())
 		}
+	}
+}
+
+// AtHand gives the lease that Acquire would give without waiting for anybody;
+// nil when Acquire has to be asked, for a credential or for an error.
+func (m *Manager) AtHand(req Request) *Lease {
+	w, err := m.want(req)
+	if err != nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, known := m.byKey[w.key]
+	if !known {
+		return nil
+	}
+	return m.take(s, req, time.Now().Round(0))
+}
+
+// wanted is a request that the Connector permits, with what serves it.
+type wanted struct {
+	Request
+	issuer     issuers.Issuer
+	definition issuers.Definition
+	key        string
+	subject    connector.Subject
+}
+
+func (m *Manager) want(req Request) (wanted, error) {
+	issuer, def, err := m.issuerFor(req.Connector)
+	if err != nil {
+		return wanted{}, err
+	}
+	if err := permitted(req, issuer, def); err != nil {
+		return wanted{}, err
+	}
+	key, subject, err := m.key(req, def, issuer)
+	return wanted{Request: req, issuer: issuer, definition: def, key: key, subject: subject}, err
+}
+
+// place is where the credential will be that nobody asked for before.
+func (w wanted) place() *shared {
+	return &shared{
+		key: w.key, connector: w.Connector, definition: w.definition, issuer: w.issuer, subject: w.subject,
+		scope: w.Scope, ttl: w.TTL, holders: map[string]*Lease{},
 	}
 }
 
@@ -104,24 +136,22 @@ type pending struct {
 
 // claim gives a lease, or the flight to wait for. waited is the flight that
 // the caller has waited for, whose outcome then stands.
-func (m *Manager) claim(key string, place func() *shared, req Request, waited pending) (*Lease, pending, error) {
+func (m *Manager) claim(w wanted, waited pending) (*Lease, pending, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s, known := m.byKey[key]
+	req := w.Request
+	s, known := m.byKey[w.key]
 	if !known {
-		s = place()
-		m.byKey[key] = s
+		s = w.place()
+		m.byKey[w.key] = s
 	}
 	asked := waited.shared == s && !waited.flight.ending
 	if waited.shared != nil {
 		waited.shared.waiters--
 	}
 	now := time.Now().Round(0)
-	if s.flight == nil || !s.flight.ending {
-		m.revive(s, req.Connector)
-		if s.satisfies(now, req.MinimumLife) {
-			return m.attach(s, req), pending{}, nil
-		}
+	if lease := m.take(s, req, now); lease != nil {
+		return lease, pending{}, nil
 	}
 	if s.flight == nil {
 		if asked || (s.lastErr != nil && now.Before(s.retryAt)) || tooShort(s, now, req.MinimumLife) {
@@ -134,6 +164,18 @@ func (m *Manager) claim(key string, place func() *shared, req Request, waited pe
 	s.waiters++
 	m.schedule(s)
 	return nil, pending{s, s.flight}, nil
+}
+
+// take gives a lease on a credential that is good enough as it is, else nil.
+func (m *Manager) take(s *shared, req Request, now time.Time) *Lease {
+	if s.flight != nil && s.flight.ending {
+		return nil
+	}
+	m.revive(s, req.Connector)
+	if !s.satisfies(now, req.MinimumLife) {
+		return nil
+	}
+	return m.attach(s, req)
 }
 
 // leave gives a wait up; the flight goes on.

@@ -97,7 +97,7 @@ func (m *Manager) consented(subject connector.Subject, use Use) (*connector.Conn
 
 // authorized asks the Authorizer where permission is required.
 func (m *Manager) authorized(ctx context.Context, subject connector.Subject, ref connector.Ref) error {
-	if !m.RequireUsePermission && !ref.Cluster() && ref.Namespace == subject.Namespace {
+	if !m.needsPermission(subject, ref) {
 		return nil
 	}
 	err := m.Authorizer.Authorize(ctx, subject, ref)
@@ -113,16 +113,30 @@ func (m *Manager) authorized(ctx context.Context, subject connector.Subject, ref
 	return err
 }
 
-// lease acquires the credential of a use.
-func (m *Manager) lease(ctx context.Context, v *volume, c *connector.Connector, use Use) (*credentials.Lease, error) {
+// needsPermission reports whether the Authorizer has to be asked.
+func (m *Manager) needsPermission(subject connector.Subject, ref connector.Ref) bool {
+	return m.RequireUsePermission || ref.Cluster() || ref.Namespace != subject.Namespace
+}
+
+// wish is what a use asks of its connector.
+func wish(v *volume, c *connector.Connector, use Use) (credentials.Request, error) {
 	scope, err := c.Scope.Narrow(use.Want)
 	if err != nil {
-		return nil, fmt.Errorf("connector %s: %w", use.Ref, err)
+		return credentials.Request{}, fmt.Errorf("connector %s: %w", use.Ref, err)
 	}
-	lease, err := m.Leases.Acquire(ctx, credentials.Request{
+	return credentials.Request{
 		Holder: v.spec.Place.ID, Connector: c, Identity: v.identity, Scope: scope,
 		TTL: v.spec.Attributes.TTL, MinimumLife: v.spec.Attributes.MinimumLife,
-	})
+	}, nil
+}
+
+// lease acquires the credential of a use.
+func (m *Manager) lease(ctx context.Context, v *volume, c *connector.Connector, use Use) (*credentials.Lease, error) {
+	req, err := wish(v, c, use)
+	if err != nil {
+		return nil, err
+	}
+	lease, err := m.Leases.Acquire(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("connector %s: obtaining a credential for ServiceAccount %s: %w", use.Ref, v.spec.Subject, err)
 	}

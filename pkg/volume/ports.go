@@ -37,6 +37,8 @@ type Objects interface {
 // Leases gives credentials, shared and kept fresh.
 type Leases interface {
 	Acquire(ctx context.Context, req credentials.Request) (*credentials.Lease, error)
+	// AtHand gives what Acquire would give without waiting for anybody, or nil.
+	AtHand(req credentials.Request) *credentials.Lease
 	// Audiences returns the token audiences that a Connector's issuer asks for.
 	Audiences(c *connector.Connector) ([]string, error)
 	// Restore re-attaches a volume to the credential that its record names,

@@ -17,7 +17,10 @@ import (
 // a retry finds it running instead of beginning again.
 type attempt struct {
 	spec   Spec
+	ctx    context.Context //nolint:containedctx // the attempt's own, which is no call's
 	cancel context.CancelFunc
+	began  time.Time
+	unlock func()
 	done   chan struct{}
 	err    error // valid after done
 }
@@ -39,9 +42,12 @@ func (m *Manager) Publish(ctx context.Context, spec Spec) error {
 			return nil //nolint:nilerr // a republish never fails: the kubelet would take a running pod's volume away
 		}
 	}
-	a, err := m.join(ctx, spec)
+	a, joined, err := m.join(ctx, spec)
 	if err != nil {
 		return err
+	}
+	if !joined {
+		m.begin(a)
 	}
 	select {
 	case <-a.done:
@@ -103,62 +109,79 @@ func (v *volume) tokensCame() {
 	}
 }
 
-// join returns the attempt for this volume, beginning one when there is none.
-func (m *Manager) join(ctx context.Context, spec Spec) (*attempt, error) {
+// join returns the attempt for this volume: one that runs, or a new one that
+// the caller has to begin.
+func (m *Manager) join(ctx context.Context, spec Spec) (a *attempt, joined bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if a := m.attempts[spec.Place.ID]; a != nil {
 		if !sameRequest(a.spec, spec) {
-			return nil, connector.Errorf(connector.ErrConflict, "volume %s is being published with another target or other attributes", spec.Place.ID)
+			return nil, false, connector.Errorf(connector.ErrConflict, "volume %s is being published with another target or other attributes", spec.Place.ID)
 		}
-		return a, nil
+		return a, true, nil
 	}
 	if m.stopped {
-		return nil, connector.Errorf(connector.ErrUnavailable, "the driver is stopping")
+		return nil, false, connector.Errorf(connector.ErrUnavailable, "the driver is stopping")
 	}
-	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTime)
-	a := &attempt{spec: spec, cancel: cancel, done: make(chan struct{})}
+	a = &attempt{spec: spec, done: make(chan struct{}), began: time.Now()}
+	a.ctx, a.cancel = context.WithTimeout(context.WithoutCancel(ctx), attemptTime)
 	m.attempts[spec.Place.ID] = a
-	m.running.Go(func() {
-		defer cancel()
-		m.try(detached, a)
-	})
-	return a, nil
+	m.running.Add(1)
+	return a, false, nil
 }
 
-// try runs an attempt to its end.
-func (m *Manager) try(ctx context.Context, a *attempt) {
-	began := time.Now()
-	unlock := m.locks.lock(a.spec.Place.ID)
-	a.err = m.publish(ctx, a.spec)
-	unlock()
+// begin runs an attempt: at once where everything is at hand, as for most
+// pods. Else somebody has to be asked, who may take long, and it goes on
+// without its caller.
+func (m *Manager) begin(a *attempt) {
+	a.unlock = m.locks.lock(a.spec.Place.ID)
+	v := newVolume(a.spec)
+	a.ctx = klog.NewContext(a.ctx, m.logger(a.ctx, v))
+	if err := m.lose(a.ctx, a.spec.Place.ID); err != nil {
+		m.finish(a, err)
+		return
+	}
+	if m.grantAtHand(v, a.spec.Tokens) {
+		m.finish(a, m.publish(a.ctx, v))
+		return
+	}
+	go func() {
+		err := m.grantAll(a.ctx, v, a.spec.Tokens)
+		if err == nil {
+			err = m.publish(a.ctx, v)
+		} else {
+			m.forget(v)
+		}
+		m.finish(a, err)
+	}()
+}
+
+// finish tells whoever waits for an attempt how it ended.
+func (m *Manager) finish(a *attempt, err error) {
+	defer m.running.Done()
+	defer a.cancel()
+	a.err = err
+	a.unlock()
 	result := "success"
-	if a.err != nil {
+	if err != nil {
 		result = "error"
 	}
-	m.Metrics.PublishDuration.WithLabelValues(result).Observe(time.Since(began).Seconds())
+	m.Metrics.PublishDuration.WithLabelValues(result).Observe(time.Since(a.began).Seconds())
 	m.mu.Lock()
 	delete(m.attempts, a.spec.Place.ID)
 	m.mu.Unlock()
 	close(a.done)
 }
 
-// publish is all or nothing: after an error there is no lease, record, mount
-// or directory.
-func (m *Manager) publish(ctx context.Context, spec Spec) (err error) {
-	v := newVolume(spec)
-	ctx = klog.NewContext(ctx, m.logger(ctx, v))
-	if err := m.lose(ctx, spec.Place.ID); err != nil {
-		return err
-	}
+// publish shows a volume whose grants have their leases. It is all or nothing:
+// after an error there is no lease, record, mount or directory.
+func (m *Manager) publish(ctx context.Context, v *volume) (err error) {
+	spec := &v.spec
 	defer func() {
 		if err != nil {
 			m.forget(v)
 		}
 	}()
-	if err := m.grantAll(ctx, v, spec.Tokens); err != nil {
-		return err
-	}
 	v.work.Lock()
 	defer v.work.Unlock()
 	m.register(v) // from here on a changed lease or Connector is seen
@@ -190,6 +213,36 @@ func newVolume(spec Spec) *volume {
 		v.grants = append(v.grants, &grant{use: use})
 	}
 	return v
+}
+
+// grantAtHand is grantAll where nobody has to be asked or waited for. Where it
+// gives up, there is no lease; why is for grantAll to tell.
+func (m *Manager) grantAtHand(v *volume, tokens map[string]issuers.Token) (ok bool) {
+	for _, g := range v.grants {
+		if m.needsPermission(v.spec.Subject, g.use.Ref) {
+			return false
+		}
+		c, err := m.consented(v.spec.Subject, g.use)
+		if err != nil {
+			return false
+		}
+		g.connector = c
+	}
+	if m.wantTokens(v) != nil {
+		return false
+	}
+	v.identity.refresh(tokens)
+	for _, g := range v.grants {
+		req, err := wish(v, g.connector, g.use)
+		if err == nil {
+			g.lease = m.Leases.AtHand(req)
+		}
+		if g.lease == nil {
+			v.release()
+			return false
+		}
+	}
+	return true
 }
 
 // grantAll admits the pod to each connector first, so that a refusal costs no
