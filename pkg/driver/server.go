@@ -22,6 +22,9 @@ const (
 	// stopTime is how long a running call may take to end at shutdown. What is
 	// cut off then is asked again by the kubelet, of the successor.
 	stopTime = 5 * time.Second
+	// workers are goroutines that stay from call to call, with stacks that have
+	// grown already. Calls beyond their number get goroutines of their own.
+	workers = 8
 )
 
 // Server serves CSI, registers with the kubelet and tells its health.
@@ -114,7 +117,7 @@ func (s *Server) open(ctx context.Context) ([]service, error) {
 }
 
 func (s *Server) openCSI(ctx context.Context) (service, error) {
-	server := newServer(logCalls(klog.FromContext(ctx)))
+	server := newServer(logCalls(klog.FromContext(ctx)), grpc.NumStreamWorkers(workers))
 	csi.RegisterIdentityServer(server, s.identity)
 	csi.RegisterNodeServer(server, s.node)
 	return openGRPC(ctx, "CSI", SocketPath(s.options.Endpoint), server)
@@ -130,18 +133,19 @@ func (s *Server) openRegistration(ctx context.Context) (service, error) {
 
 // newServer makes a gRPC server for a local socket. Keepalive is left off: the
 // kernel tells when a local peer has gone.
-func newServer(calls grpc.UnaryServerInterceptor) *grpc.Server {
-	return grpc.NewServer(
+func newServer(calls grpc.UnaryServerInterceptor, more ...grpc.ServerOption) *grpc.Server {
+	return grpc.NewServer(append(more,
 		grpc.UnaryInterceptor(calls),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.ConnectionTimeout(connectTime),
 		grpc.WaitForHandlers(true),
-	)
+	)...)
 }
 
 func openGRPC(ctx context.Context, name, socket string, server *grpc.Server) (service, error) {
 	listener, err := listen(ctx, socket)
 	if err != nil {
+		server.Stop() // its workers wait already
 		return service{}, err
 	}
 	return service{

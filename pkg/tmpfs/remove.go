@@ -30,7 +30,6 @@ func (d *Disk) RemoveOrphan(target string) (busy bool, err error) {
 
 // remove ends the volumes that are one of ends.
 func (d *Disk) remove(place volume.Place, ends ...occupant) (busy bool, err error) {
-	d.seen.forget(place)
 	parent, name, err := d.openParent(place.Target)
 	if absent(err) {
 		return false, nil
@@ -77,8 +76,9 @@ func (d *Disk) look(parent int, name string, place volume.Place, ends ...occupan
 		return 0, resolving(place.Target, err)
 	}
 	defer shut(fd)
-	kind, err := occupantOf(fd, place.ID)
+	kind, err := d.occupantOf(fd, place)
 	if err == nil && slices.Contains(ends, kind) {
+		d.seen.forget(place)
 		err = d.cutVolume(root(fd), place.ID)
 	}
 	return kind, err

@@ -33,22 +33,31 @@ func (r root) names(dir string) ([]string, error) {
 		return nil, doing("listing "+dir, err)
 	}
 	defer shut(fd)
-	return list(fd)
+	return list(fd, mostDirent)
 }
 
-// list reads the names in an open directory.
-func list(fd int) ([]string, error) {
+const (
+	direntBuffer = 4096
+	// mostDirent is the largest entry that getdents64(2) gives: a name of 255
+	// bytes with what stands before it, aligned. tmpfs leaves no room for
+	// another one unless it has none.
+	mostDirent = 280
+)
+
+// list reads the names in an open directory. It has them all when a read leaves
+// this much of the buffer unused.
+func list(fd, unused int) ([]string, error) {
 	var names []string
-	buf := make([]byte, 4096)
+	buf := make([]byte, direntBuffer)
 	for {
 		n, err := unix.ReadDirent(fd, buf)
 		if err != nil {
 			return nil, doing("listing a directory", err)
 		}
-		if n == 0 {
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+		if len(buf)-n >= unused {
 			return names, nil
 		}
-		_, _, names = unix.ParseDirent(buf[:n], -1, names)
 	}
 }
 

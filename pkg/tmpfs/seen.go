@@ -20,11 +20,17 @@ type seen struct {
 // volumeAt is what a Place says of identity.
 type volumeAt struct{ id, target string }
 
-func (s *seen) is(place volume.Place, mount uint64) bool {
+// alive reports whether the marker at a path is that of the volume, in use, as
+// remembered. False means that nobody can tell; the error is the kernel's.
+func (s *seen) alive(dir int, marker string, place volume.Place) (bool, error) {
+	mount, live, err := seenAt(dir, marker)
+	if err != nil || !live {
+		return false, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id, ok := s.ids[volumeAt{place.ID, place.Target}]
-	return ok && id == mount
+	return ok && id == mount, nil
 }
 
 func (s *seen) remember(place volume.Place, mount uint64) {

@@ -12,18 +12,12 @@ func (d *Disk) Published(place volume.Place) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	mount, live, err := seenAt(d.root, rel+"/"+markerName)
-	switch {
+	switch known, err := d.seen.alive(d.root, rel+"/"+markerName, place); {
 	case absent(err):
 		return false, nil
-	case err == nil && live && d.seen.is(place, mount):
+	case known:
 		return true, nil
 	}
-	return d.publishedByMarker(place)
-}
-
-// publishedByMarker opens the target, and reads there whose it is.
-func (d *Disk) publishedByMarker(place volume.Place) (bool, error) {
 	fd, err := d.openTarget(place.Target)
 	if absent(err) {
 		return false, nil
@@ -45,6 +39,14 @@ func (d *Disk) see(fd int, place volume.Place) {
 	if mount, live, err := seenAt(fd, markerName); err == nil && live && mount != 0 {
 		d.seen.remember(place, mount)
 	}
+}
+
+// occupantOf tells what a descriptor of a target shows.
+func (d *Disk) occupantOf(fd int, place volume.Place) (occupant, error) {
+	if known, _ := d.seen.alive(fd, markerName, place); known {
+		return liveVolume, nil
+	}
+	return occupantOf(fd, place.ID)
 }
 
 // Usage returns what statfs says of a published volume.

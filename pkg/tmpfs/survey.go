@@ -138,7 +138,7 @@ func (d *Disk) names(dir string) ([]string, error) {
 		return nil, resolving(dir, err)
 	}
 	defer shut(fd)
-	return list(fd)
+	return list(fd, direntBuffer)
 }
 
 // unescape undoes what the kernel does to blanks, line ends, backslashes and
