@@ -126,7 +126,9 @@ func accept(j job, cred *connector.Credential) error {
 	if cred.Expired(now) {
 		return issuers.Retry(0, "AlreadyExpired", "issuer %s gave a credential that ended at %s: compare the clocks of the node and the provider", j.definition.Kind, cred.ExpiresAt.UTC().Format(time.RFC3339))
 	}
-	if _, revoker := j.issuer.(issuers.Revoker); !revoker && issuers.OutlivesADay(cred.IssuedAt, cred.ExpiresAt) {
+	_, revoker := j.issuer.(issuers.Revoker)
+	secret := slices.ContainsFunc(cred.Entries, func(e connector.Entry) bool { return !e.Anonymous })
+	if secret && !revoker && issuers.OutlivesADay(cred.IssuedAt, cred.ExpiresAt) {
 		cred.LongLived = true
 	}
 	if cred.LongLived && !j.definition.Static && !c.AllowLongLived {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -29,7 +28,7 @@ func (m *Manager) files(ctx context.Context, v *volume) (render.Files, error) {
 	files, err := m.rendered.render(in)
 	if err != nil && mustGo {
 		for i := range in.Sources {
-			empty(&in.Sources[i], "the files cannot be rendered: "+err.Error())
+			v.grants[i].empty(&in.Sources[i], "the files cannot be rendered: "+err.Error())
 		}
 		return render.Render(in)
 	}
@@ -48,7 +47,7 @@ func (m *Manager) input(ctx context.Context, v *volume) (in render.Input, proble
 			m.Events.Event(v.spec.Subject, true, "TrustNotFound", "connector "+g.use.Ref.String()+": "+err.Error()+"; what was known last stays in force")
 		case err != nil:
 			problem = fmt.Errorf("connector %s: %w", g.use.Ref, err)
-			empty(&source, err.Error())
+			g.empty(&source, err.Error())
 		}
 		in.Sources = append(in.Sources, source)
 	}
@@ -64,24 +63,35 @@ func (g *grant) credential() *connector.Credential {
 }
 
 // empty takes a source's secrets out.
-func empty(s *render.Source, why string) {
+func (g *grant) empty(s *render.Source, why string) {
 	if s.Credential == nil {
 		return
 	}
-	s.Claims = claims(s.Credential.Hosts())
+	s.Claims = g.claims(s.Credential.Hosts())
 	s.Credential, s.Emptied, s.RenewAt = nil, why, time.Time{}
 	for i := range s.Registries {
 		s.Registries[i].ClientCertificate, s.Registries[i].ClientKey = nil, connector.Secret{}
 	}
 }
 
-// claims are the hosts that an emptied source still keeps from the others.
-// When a glob is among them, nobody knows: then all declared hosts are.
-func claims(hosts []string) []string {
-	if slices.ContainsFunc(hosts, func(host string) bool { return strings.Contains(host, "*") }) {
-		return nil
+// claims are the hosts that an emptied source still keeps from the others: a
+// glob keeps the declared ones that it matches.
+func (g *grant) claims(hosts []string) []string {
+	var kept []string
+	for _, host := range hosts {
+		key := connector.Key{Host: host}
+		if !key.HostGlob() {
+			kept = append(kept, host)
+			continue
+		}
+		for _, r := range g.connector.Registries {
+			if key.MatchesHost(r.Host) {
+				kept = append(kept, r.Host)
+			}
+		}
 	}
-	return hosts
+	slices.Sort(kept)
+	return slices.Compact(kept)
 }
 
 func (m *Manager) source(ctx context.Context, g *grant) (render.Source, error) {
@@ -97,7 +107,7 @@ func (m *Manager) source(ctx context.Context, g *grant) (render.Source, error) {
 		hosts = state.Hosts
 	}
 	if s.Credential == nil {
-		s.Claims, s.RenewAt = claims(hosts), time.Time{}
+		s.Claims, s.RenewAt = g.claims(hosts), time.Time{}
 	}
 	trust, err := issuers.ResolveTrust(ctx, objectsOf{m.Objects, g.connector.ObjectNamespace}, g.connector.Registries)
 	if err == nil {
