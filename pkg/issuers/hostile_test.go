@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -388,5 +390,32 @@ func TestProxyThatIsNone(t *testing.T) {
 		"HTTPS_PROXY of the driver's environment is not the address of a proxy: write, for example, http://proxy.example.com:3128"
 	if !errors.Is(err, connector.ErrInvalid) || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
+	}
+}
+
+// TestNoHandshake: a server that takes a connection and never speaks TLS.
+func TestNoHandshake(t *testing.T) {
+	host := speak(t, func(ctx context.Context, _ net.Conn) { <-ctx.Done() })
+	c := client(t, loopbackAllowed, issuers.ClientOptions{Timeout: 200 * time.Millisecond})
+	_, err := call(t.Context(), t, c, "https://"+host+"/")
+	refused(t, err, issuers.Retryable, "Timeout", "host HOST gave no complete answer in time", host)
+}
+
+// TestEchoIsNotLogged: package http logs what a server sends beyond its answer
+// on a connection that is kept; a login in it would be in the driver's log.
+func TestEchoIsNotLogged(t *testing.T) {
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	host := speak(t, then(say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), say("HTTP/1.1 200 OK\r\nX-Echo: "+strings.Repeat("hunter2 ", 100))))
+	plain := issuers.Trust{Registry: connector.Registry{Host: host, PlainHTTP: true}}
+	for range 50 {
+		c := client(t, loopbackAllowed, issuers.ClientOptions{Registries: []issuers.Trust{plain}})
+		if _, err := call(t.Context(), t, c, "http://"+host+"/"); err != nil && issuers.ClassOf(err) != issuers.Retryable {
+			t.Fatal(err)
+		}
+	}
+	if strings.Contains(logged.String(), "hunter2") {
+		t.Errorf("logged: %s", &logged)
 	}
 }
