@@ -74,8 +74,21 @@ const (
 	maxNodeID     = 256 // CSI specification, NodeGetInfo
 )
 
-// check reports every mistake, naming the flag of csi-driver node.
+// check reports every mistake.
 func (o *Options) check() error {
+	var missing []error
+	if o.Volumes == nil {
+		missing = append(missing, connector.Errorf(connector.ErrInvalid, "Options.Volumes is missing"))
+	}
+	if o.Gatherer == nil {
+		missing = append(missing, connector.Errorf(connector.ErrInvalid, "Options.Gatherer is missing"))
+	}
+	return errors.Join(append(missing, o.Validate())...)
+}
+
+// Validate reports every mistake in what flags of csi-driver node say, naming
+// the flag.
+func (o *Options) Validate() error {
 	var mistakes []error
 	require := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -84,8 +97,6 @@ func (o *Options) check() error {
 	}
 	clean := func(path string) bool { return filepath.IsAbs(path) && filepath.Clean(path) == path }
 	socket := SocketPath(o.Endpoint)
-	require(o.Volumes != nil, "Options.Volumes is missing")
-	require(o.Gatherer != nil, "Options.Gatherer is missing")
 	require(clean(socket), "--endpoint %q: write unix:// and an absolute, clean path", o.Endpoint)
 	require(len(socket) <= maxSocketPath, "--endpoint %q: the path of a socket has at most %d bytes", o.Endpoint, maxSocketPath)
 	require(clean(o.KubeletDir) && o.KubeletDir != "/", "--kubelet-dir %q: write the absolute, clean path of the kubelet's directory", o.KubeletDir)

@@ -27,11 +27,12 @@ func TestExitCodes(t *testing.T) {
 			exitUsage,
 			"csi-driver: --require-use-permission needs an API server to ask; it does not go with --connectors-dir",
 		},
+		{"no such directory", []string{"node", "--connectors-dir", "/none"}, exitFailed, "csi-driver: reading the manifests in /none: no such file or directory"},
 		{"negative linger", []string{"node", "--connectors-dir", "/x", "--linger", "-1s"}, exitUsage, "csi-driver: --linger must not be negative"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			code := Program{}.Run(t.Context(), tc.args, &stdout, &stderr)
+			code := program().Run(t.Context(), tc.args, &stdout, &stderr)
 			first, _, _ := strings.Cut(stderr.String(), "\n")
 			if code != tc.code || first != tc.stderr {
 				t.Errorf("exit code %d, stderr %q", code, stderr.String())
@@ -45,8 +46,8 @@ func TestExitCodes(t *testing.T) {
 
 func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	var stderr bytes.Buffer
-	code := Program{}.Run(t.Context(), []string{"node", "--allowed-hosts", "http://x", "--audience", "nohost", "--linger", "-1s"}, &bytes.Buffer{}, &stderr)
-	for _, name := range []string{"--allowed-hosts", "--audience", "--linger", "--connectors-dir"} {
+	code := Program{}.Run(t.Context(), []string{"node", "--allowed-hosts", "http://x", "--audience", "nohost", "--linger", "-1s", "--token-source", "x"}, &bytes.Buffer{}, &stderr)
+	for _, name := range []string{"--allowed-hosts", "--audience", "--linger", "--connectors-dir", "--token-source"} {
 		if !strings.Contains(stderr.String(), name) {
 			t.Errorf("%s is not named in %q", name, stderr.String())
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/driver"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 	"github.com/regcred/csi-driver-regcred/pkg/metrics"
+	"github.com/regcred/csi-driver-regcred/pkg/source/files"
 	"github.com/regcred/csi-driver-regcred/pkg/state"
 	"github.com/regcred/csi-driver-regcred/pkg/tmpfs"
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
@@ -42,7 +43,7 @@ needs root, or a user namespace with a mount namespace of its own.`,
 			if err := o.complete(); err != nil {
 				return err
 			}
-			policy, err := o.policy()
+			policy, err := o.check()
 			if err != nil {
 				return err
 			}
@@ -63,12 +64,15 @@ func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Poli
 		return err
 	}
 	logger := klog.FromContext(ctx)
+	source, err := p.load(ctx, o.manifests) // before anything is mounted
+	if err != nil {
+		return err
+	}
 	auditOut, err := openAudit(o.auditLog, stdout)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, auditOut.Close()) }()
-
 	store, err := state.Open(ctx, state.Options{StateDir: o.stateDir, RuntimeDir: o.runtimeDir})
 	if err != nil {
 		return err
@@ -88,13 +92,10 @@ func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Poli
 		}
 	}
 
-	n, err := p.parts(o, policy, store, disk, audit.NewLog(auditOut, func(err error) {
+	n, err := p.parts(o, policy, source, store, disk, audit.NewLog(auditOut, func(err error) {
 		logger.Error(err, "Writing an audit record failed")
 	}))
 	if err != nil {
-		return err
-	}
-	if err := n.source.Load(ctx); err != nil {
 		return err
 	}
 	if err := n.recover(ctx); err != nil {
@@ -107,23 +108,24 @@ func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Poli
 
 // parts are the running pieces of a node, lowest first.
 type parts struct {
-	core
-	volumes *volume.Manager
-	server  *driver.Server
+	source      *files.Source
+	credentials *credentials.Manager
+	volumes     *volume.Manager
+	server      *driver.Server
 }
 
-func (p Program) parts(o nodeOptions, policy issuers.Policy, store *state.Store, disk *tmpfs.Disk, log *audit.Log) (*parts, error) {
+func (p Program) parts(o nodeOptions, policy issuers.Policy, source *files.Source, store *state.Store, disk *tmpfs.Disk, log *audit.Log) (*parts, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	measured := metrics.New(registry, p.Version)
-	c, err := p.core(o.manifests, policy, credentials.Options{
+	leases, err := p.credentials(source, policy, credentials.Options{
 		Credentials: store.Credentials(), Intents: store.Intents(), Audit: log, Metrics: measured,
 		NamePrefix: namePrefix(o.clusterID, o.nodeID), Linger: o.linger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	n := &parts{core: c}
+	n := &parts{source: source, credentials: leases}
 	n.volumes, err = volume.New(volume.Options{
 		Connectors: n.source, Authorizer: everyone{}, Objects: n.source, Leases: n.credentials, Disk: disk,
 		Records: store.Volumes(), Events: logEvents{}, Audit: log, Metrics: measured,
@@ -136,14 +138,9 @@ func (p Program) parts(o nodeOptions, policy issuers.Policy, store *state.Store,
 		n.credentials.Changed(change)
 		n.volumes.SourceChanged(change)
 	})
-	n.server, err = driver.New(driver.Options{
-		Volumes: n.volumes, Gatherer: registry, Version: p.Version, NodeID: o.nodeID, Endpoint: o.endpoint,
-		KubeletDir: o.kubeletDir, RegistrationDir: o.registrationDir, KubeletRegistrationPath: o.kubeletRegistrationPath,
-		HTTPAddress: o.httpAddress, TokenSource: driver.TokenSource(o.tokenSource),
-	})
-	if errors.Is(err, connector.ErrInvalid) {
-		err = usageError{err}
-	}
+	server := o.server()
+	server.Volumes, server.Gatherer, server.Version = n.volumes, registry, p.Version
+	n.server, err = driver.New(server)
 	return n, err
 }
 

@@ -82,9 +82,8 @@ func (o *nodeOptions) complete() error {
 	return nil
 }
 
-// policy checks what concerns outgoing calls. All mistakes are reported at
-// once, each naming its flag.
-func (o *nodeOptions) policy() (issuers.Policy, error) {
+// check reports every mistake at once, each naming its flag.
+func (o *nodeOptions) check() (issuers.Policy, error) {
 	var m mistakes
 	policy := o.destinations.policy(&m)
 	o.manifests.check(&m)
@@ -94,5 +93,17 @@ func (o *nodeOptions) policy() (issuers.Policy, error) {
 	if o.linger < 0 {
 		m.flag("linger", errors.New("must not be negative"))
 	}
+	server := o.server()
+	if err := server.Validate(); err != nil {
+		m = append(m, err)
+	}
 	return policy, m.err()
+}
+
+// server are the options that concern the kubelet and HTTP.
+func (o *nodeOptions) server() driver.Options {
+	return driver.Options{
+		NodeID: o.nodeID, Endpoint: o.endpoint, KubeletDir: o.kubeletDir, RegistrationDir: o.registrationDir,
+		KubeletRegistrationPath: o.kubeletRegistrationPath, HTTPAddress: o.httpAddress, TokenSource: driver.TokenSource(o.tokenSource),
+	}
 }

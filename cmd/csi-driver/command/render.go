@@ -60,22 +60,23 @@ func (p Program) runRender(ctx context.Context, o renderOptions, r rendering, st
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
 
+	source, err := p.load(ctx, o.manifests)
+	if err != nil {
+		return err
+	}
+	for _, problem := range source.Problems() {
+		warn("%s", problem)
+	}
 	measured := metrics.New(prometheus.NewRegistry(), p.Version)
-	c, err := p.core(o.manifests, r.policy, credentials.Options{
+	manager, err := p.credentials(source, r.policy, credentials.Options{
 		Credentials: &memory{}, Intents: &memory{}, Audit: unaudited{}, Metrics: measured, NamePrefix: "regcred-render",
 	})
 	if err != nil {
 		return err
 	}
-	if err := c.source.Load(ctx); err != nil {
-		return err
-	}
-	for _, problem := range c.source.Problems() {
-		warn("%s", problem)
-	}
-	leases := &oneShot{Manager: c.credentials, definitions: p.Issuers, tokens: r.spec.Tokens}
-	in, files, err := c.renderOnce(ctx, r.spec, volume.Options{
-		Connectors: c.source, Authorizer: everyone{}, Objects: c.source, Leases: leases,
+	leases := &oneShot{Manager: manager, definitions: p.Issuers, tokens: r.spec.Tokens}
+	in, files, err := renderOnce(ctx, r.spec, leases, volume.Options{
+		Connectors: source, Authorizer: everyone{}, Objects: source, Leases: leases,
 		Events: warnings(warn), Audit: unaudited{}, Metrics: measured,
 	})
 	if o.explain {
@@ -93,13 +94,13 @@ func (p Program) runRender(ctx context.Context, o renderOptions, r rendering, st
 	return r.warnOnDisk(out, files, warn)
 }
 
-// renderOnce runs the part that renews credentials for as long as it takes to
+// renderOnce runs the part that issues credentials for as long as it takes to
 // render.
-func (c core) renderOnce(ctx context.Context, spec volume.Spec, o volume.Options) (render.Input, render.Files, error) {
-	c.credentials.Subscribe(nobody{})
+func renderOnce(ctx context.Context, spec volume.Spec, leases *oneShot, o volume.Options) (render.Input, render.Files, error) {
+	leases.Subscribe(nobody{})
 	ctx, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
-	stop := background(ctx, c.credentials.Run, failed)
+	stop := background(ctx, leases.Run, failed)
 	in, files, err := volume.RenderOnce(ctx, o, spec)
 	return in, files, errors.Join(err, stop())
 }

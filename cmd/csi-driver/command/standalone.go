@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/pflag"
@@ -51,26 +52,24 @@ func (o *destinations) policy(m *mistakes) issuers.Policy {
 	return issuers.Policy{AllowedHosts: hosts, AllowLoopback: true, Audiences: audiences}
 }
 
-// core is what every way to run standalone has in common: manifests, and the
-// credentials that issuers give for them.
-type core struct {
-	source      *files.Source
-	credentials *credentials.Manager
-}
-
-// core wires both; the options name what keeps and records the credentials.
-func (p Program) core(o manifests, policy issuers.Policy, c credentials.Options) (core, error) {
-	guard, err := issuers.NewGuard(policy)
-	if err != nil {
-		return core{}, usageError{err}
-	}
+// load reads the manifests.
+func (p Program) load(ctx context.Context, o manifests) (*files.Source, error) {
 	source, err := files.New(files.Options{
 		Dir: o.connectorsDir, ClusterResourceNamespace: o.clusterResourceNamespace, Issuers: p.Issuers,
 	})
 	if err != nil {
-		return core{}, err
+		return nil, err
 	}
-	c.Definitions, c.Objects, c.Clients = p.Issuers, source, issuers.Clients{Guard: guard}
-	leases, err := credentials.New(c)
-	return core{source: source, credentials: leases}, err
+	return source, source.Load(ctx)
+}
+
+// credentials wires the part that every way to run standalone has in common:
+// what issuers give for manifests. The options name what keeps and records it.
+func (p Program) credentials(source *files.Source, policy issuers.Policy, o credentials.Options) (*credentials.Manager, error) {
+	guard, err := issuers.NewGuard(policy)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	o.Definitions, o.Objects, o.Clients = p.Issuers, source, issuers.Clients{Guard: guard}
+	return credentials.New(o)
 }
