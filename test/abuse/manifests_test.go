@@ -85,6 +85,12 @@ func (s *secrets) manifests(t *testing.T, host string) string {
 			"refresh.example.com":  map[string]string{"identitytoken": s.dockerIdentity.text},
 		})}), connectorOf("docker", `secret: {name: docker}`),
 		secretOf("Opaque", "opaque", map[string]string{"username": "robot", "password": s.opaque.text}), connectorOf("opaque", `secret: {name: opaque}`),
+		secretOf("Opaque", "env", map[string]string{
+			"IMGPKG_REGISTRY_HOSTNAME_0": "registry.example.com", "IMGPKG_REGISTRY_USERNAME_0": "robot", "IMGPKG_REGISTRY_PASSWORD_0": s.env.text,
+		}), connectorOf("env", `env: {secretRef: {name: env}}`),
+		secretOf("Opaque", "config", map[string]string{"config.json": dockerConfig(map[string]any{
+			"registry.example.com": map[string]string{"username": "robot", "password": s.config.text},
+		})}), connectorOf("config", `dockerConfig: {secretRef: {name: config, key: config.json}}`),
 		basicAuth("login", s.login.text),
 		connectorOf("tokens", `distributionToken: {secretRef: {name: login}, output: registryToken, minimumLife: 1s}`, local),
 		connectorOf("identity", `distributionToken: {secretRef: {name: login}, output: identityToken}`, local, "allowLongLived: true"),
@@ -93,7 +99,11 @@ func (s *secrets) manifests(t *testing.T, host string) string {
 			"  tls: {clientCertificateSecretRef: {name: client-key}, deliverClientCertificate: true}"),
 	}
 	for kind, manifest := range wrongSecrets(s) {
-		all = append(all, manifest+connectorOf(kind, fmt.Sprintf(`secret: {name: %s}`, kind)))
+		issuer := `secret: {name: %s}`
+		if strings.HasPrefix(kind, "wrong-env") {
+			issuer = `env: {secretRef: {name: %s}}`
+		}
+		all = append(all, manifest+connectorOf(kind, fmt.Sprintf(issuer, kind)))
 	}
 	for _, kind := range reflections() {
 		all = append(all, connectorOf("reflect-"+kind, fmt.Sprintf(`distributionToken: {secretRef: {name: login}, output: registryToken, clientID: reflect-%s}`, kind), local, `scope: {repositories: ["team/app"]}`))
@@ -105,7 +115,7 @@ func (s *secrets) manifests(t *testing.T, host string) string {
 // Connector. It adds their canaries the first time.
 func wrongSecrets(s *secrets) map[string]string {
 	if len(s.misplaced) == 0 {
-		for _, kind := range []string{"malformed docker configuration", "auth without colon", "auth that is no base64", "password without a user", "unknown type", "unlabelled", "bad host", "two logins in one"} {
+		for _, kind := range []string{"malformed docker configuration", "auth without colon", "auth that is no base64", "password without a user", "unknown type", "unlabelled", "bad host", "control characters", "bad variables"} {
 			s.misplaced = append(s.misplaced, newCanary(kind))
 		}
 	}
@@ -113,15 +123,18 @@ func wrongSecrets(s *secrets) map[string]string {
 	plain := func(i int) string { return s.misplaced[i].core }
 	const docker = "kubernetes.io/dockerconfigjson"
 	return map[string]string{
-		"wrong-json":    secretOf(docker, "wrong-json", map[string]string{".dockerconfigjson": `{"auths":{"a":{"password":` + text(0)}),
-		"wrong-shape":   secretOf(docker, "wrong-shape", map[string]string{".dockerconfigjson": `{"auths":{"registry.example.com":"` + plain(0) + `"}}`}),
-		"wrong-auth":    secretOf(docker, "wrong-auth", map[string]string{".dockerconfigjson": dockerConfig(map[string]any{"registry.example.com": map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(text(1)))}})}),
-		"wrong-base64":  secretOf(docker, "wrong-base64", map[string]string{".dockerconfigjson": dockerConfig(map[string]any{"registry.example.com": map[string]string{"auth": "%%%" + text(2)}})}),
-		"wrong-nouser":  secretOf("kubernetes.io/basic-auth", "wrong-nouser", map[string]string{"password": text(3)}),
-		"wrong-type":    secretOf("example.com/other", "wrong-type", map[string]string{"username": "u", "password": text(4)}),
-		"wrong-label":   strings.Replace(secretOf("Opaque", "wrong-label", map[string]string{"username": "u", "password": text(5)}), `"regcred.dev/connector":"wrong-label"`, `"regcred.dev/connector":"other"`, 1),
-		"wrong-host":    secretOf(docker, "wrong-host", map[string]string{".dockerconfigjson": dockerConfig(map[string]any{"ht!tp://u:" + plain(6) + "@": map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte("u:" + text(6)))}})}),
-		"wrong-control": secretOf("kubernetes.io/basic-auth", "wrong-control", map[string]string{"username": "u", "password": text(7) + "\x00\n"}),
+		"wrong-json":      secretOf(docker, "wrong-json", map[string]string{".dockerconfigjson": `{"auths":{"a":{"password":` + text(0)}),
+		"wrong-shape":     secretOf(docker, "wrong-shape", map[string]string{".dockerconfigjson": `{"auths":{"registry.example.com":"` + plain(0) + `"}}`}),
+		"wrong-auth":      secretOf(docker, "wrong-auth", map[string]string{".dockerconfigjson": dockerConfig(map[string]any{"registry.example.com": map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(text(1)))}})}),
+		"wrong-base64":    secretOf(docker, "wrong-base64", map[string]string{".dockerconfigjson": dockerConfig(map[string]any{"registry.example.com": map[string]string{"auth": "%%%" + text(2)}})}),
+		"wrong-nouser":    secretOf("kubernetes.io/basic-auth", "wrong-nouser", map[string]string{"password": text(3)}),
+		"wrong-type":      secretOf("example.com/other", "wrong-type", map[string]string{"username": "u", "password": text(4)}),
+		"wrong-label":     strings.Replace(secretOf("Opaque", "wrong-label", map[string]string{"username": "u", "password": text(5)}), `"regcred.dev/connector":"wrong-label"`, `"regcred.dev/connector":"other"`, 1),
+		"wrong-host":      secretOf(docker, "wrong-host", map[string]string{".dockerconfigjson": dockerConfig(map[string]any{"ht!tp://u:" + plain(6) + "@": map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte("u:" + text(6)))}})}),
+		"wrong-env-index": secretOf("Opaque", "wrong-env-index", map[string]string{"IMGPKG_REGISTRY_HOSTNAME_x": plain(8), "IMGPKG_REGISTRY_PASSWORD_x": text(8)}),
+		"wrong-env-host":  secretOf("Opaque", "wrong-env-host", map[string]string{"IMGPKG_REGISTRY_HOSTNAME_0": "https://u:" + plain(8) + "@a b", "IMGPKG_REGISTRY_PASSWORD_0": text(8)}),
+		"wrong-env-alone": secretOf("Opaque", "wrong-env-alone", map[string]string{"IMGPKG_REGISTRY_PASSWORD_0": text(8)}),
+		"wrong-control":   secretOf("kubernetes.io/basic-auth", "wrong-control", map[string]string{"username": "u", "password": text(7) + "\x00\n"}),
 	}
 }
 

@@ -27,7 +27,7 @@ const lives = 3 * time.Second
 
 // secrets are one canary of each kind that the driver is given.
 type secrets struct {
-	basic, dockerAuth, dockerToken, dockerIdentity, opaque, rotated, login, refresh, minted, clientKey canary
+	basic, dockerAuth, dockerToken, dockerIdentity, opaque, rotated, env, config, login, refresh, minted, clientKey canary
 
 	podToken, foreignToken, wrongChannel, noJWT, noJSON, publishSecret, attribute canary
 
@@ -39,6 +39,7 @@ func newSecrets(t *testing.T) *secrets {
 		basic: newCanary("basic-auth password"), dockerAuth: newCanary("password in auth"),
 		dockerToken: plainCanary("registrytoken"), dockerIdentity: plainCanary("identitytoken"),
 		opaque: newCanary("password of an Opaque Secret"), rotated: newCanary("rotated password"),
+		env: newCanary("password of imgpkg variables"), config: newCanary("password of a config.json"),
 		login: newCanary("login at the token server"), refresh: plainCanary("refresh token"), minted: plainCanary("registry token"),
 		clientKey: keyCanary(t), podToken: plainCanary("pod's token"), foreignToken: plainCanary("foreign token"),
 		wrongChannel: plainCanary("token in the wrong channel"), noJWT: plainCanary("malformed token"),
@@ -48,7 +49,7 @@ func newSecrets(t *testing.T) *secrets {
 
 func (s *secrets) all() []canary {
 	return append([]canary{
-		s.basic, s.dockerAuth, s.dockerToken, s.dockerIdentity, s.opaque, s.rotated, s.login, s.refresh, s.minted, s.clientKey,
+		s.basic, s.dockerAuth, s.dockerToken, s.dockerIdentity, s.opaque, s.rotated, s.env, s.config, s.login, s.refresh, s.minted, s.clientKey,
 		s.podToken, s.foreignToken, s.wrongChannel, s.noJWT, s.noJSON, s.publishSecret, s.attribute,
 	}, s.misplaced...)
 }
@@ -78,7 +79,7 @@ func TestSecretsStayInMemory(t *testing.T) {
 	n.failAll(t, s, p)
 	n.shown().free(t, "published", s.all())
 	memory := n.inMemory()
-	for _, c := range []canary{s.basic, s.dockerAuth, s.dockerToken, s.dockerIdentity, s.opaque, s.refresh, s.minted, s.clientKey} {
+	for _, c := range []canary{s.basic, s.dockerAuth, s.dockerToken, s.dockerIdentity, s.opaque, s.env, s.config, s.refresh, s.minted, s.clientKey} {
 		memory.holds(t, c)
 	}
 	evidence{"what the provider was shown": []byte(shownPasswords(p))}.holds(t, s.login)
@@ -150,6 +151,7 @@ func (n *node) publishAll(s *secrets) map[string]kubelet.Volume {
 	volumes := map[string]kubelet.Volume{}
 	for name, more := range map[string]map[string]string{
 		"basic": nil, "docker": nil, "opaque": {"configuration.names": "fields,docker-config"}, "rotating": nil,
+		"env": {"configuration.names": "fields,docker-config"}, "config": nil,
 		"tokens": {"repositories": "team/app"}, "identity": nil,
 		"client-key": {"configuration.names": "dockerd,docker-config"},
 	} {

@@ -48,7 +48,6 @@ type node struct {
 	driver   *driver.Driver
 	kubelet  *kubelet.Kubelet
 	provider *provider.Provider
-	log      string
 }
 
 func start(t *testing.T) *node {

@@ -158,7 +158,9 @@ func (n *node) booksAgree(j *jobs) {
 	}{
 		{`regcred_publish_duration_seconds_count{result="success"}`, float64(j.published.Load())},
 		{`regcred_publish_duration_seconds_count{result="error"}`, float64(j.refused.Load())},
-		{"regcred_volumes", 0}, {"regcred_pending_revocations", 0}, {"regcred_orphans_total", 0},
+		{"regcred_volumes", 0},
+		{"regcred_pending_revocations", 0},
+		{"regcred_orphans_total", 0},
 	} {
 		if got := n.counter(c.series); got != c.want {
 			n.t.Errorf("%s is %v, want %v", c.series, got, c.want)
