@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,15 +9,18 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/regcred/csi-driver-regcred/test/child"
 )
 
 // cgroup is a control group that charges memory: the process', the pages of
 // the files that it writes into any tmpfs, and what the kernel keeps for it.
 type cgroup struct {
-	dir   string
-	usage string // the file that tells how much
+	Dir   string
+	Usage string // the file that tells how much
 }
 
 // newCgroup makes one below this process' own, or where that cannot be (a
@@ -41,7 +45,7 @@ func newCgroup(name string) (*cgroup, error) {
 		}
 		usage := map[bool]string{true: "memory.current", false: "memory.usage_in_bytes"}[version2]
 		for at := place(string(own), version2); ; at = filepath.Dir(at) {
-			g := &cgroup{dir: filepath.Join(fields[1], at, name), usage: usage}
+			g := &cgroup{Dir: filepath.Join(fields[1], at, name), Usage: usage}
 			err := g.create(version2)
 			if err == nil {
 				return g, nil
@@ -73,20 +77,20 @@ func place(own string, version2 bool) string {
 func (g *cgroup) create(version2 bool) error {
 	if version2 {
 		// It may be on already, or not be ours to switch; the file tells.
-		_ = os.WriteFile(filepath.Join(filepath.Dir(g.dir), "cgroup.subtree_control"), []byte("+memory"), 0)
+		_ = os.WriteFile(filepath.Join(filepath.Dir(g.Dir), "cgroup.subtree_control"), []byte("+memory"), 0)
 	}
-	if err := os.Mkdir(g.dir, 0o755); err != nil {
+	if err := os.Mkdir(g.Dir, 0o755); err != nil {
 		return err
 	}
 	if _, err := g.memory(); err != nil {
-		return errors.Join(err, g.remove())
+		return errors.Join(err, os.Remove(g.Dir))
 	}
 	return nil
 }
 
 // memory is what is charged now, in bytes.
 func (g *cgroup) memory() (float64, error) {
-	text, err := os.ReadFile(filepath.Join(g.dir, g.usage))
+	text, err := os.ReadFile(filepath.Join(g.Dir, g.Usage))
 	if err != nil {
 		return 0, err
 	}
@@ -96,7 +100,7 @@ func (g *cgroup) memory() (float64, error) {
 // parts tells what the memory is, in bytes: names and numbers of the kernel's
 // that both versions have, under the names of version 2.
 func (g *cgroup) parts() (map[string]float64, error) {
-	stat, err := os.ReadFile(filepath.Join(g.dir, "memory.stat"))
+	stat, err := os.ReadFile(filepath.Join(g.Dir, "memory.stat"))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +111,7 @@ func (g *cgroup) parts() (map[string]float64, error) {
 			return nil, err
 		}
 	}
-	if kernel, err := os.ReadFile(filepath.Join(g.dir, "memory.kmem.usage_in_bytes")); err == nil { // version 1
+	if kernel, err := os.ReadFile(filepath.Join(g.Dir, "memory.kmem.usage_in_bytes")); err == nil { // version 1
 		all["anon"], all["file"] = all["rss"], all["cache"]
 		if all["kernel"], err = strconv.ParseFloat(strings.TrimSpace(string(kernel)), 64); err != nil {
 			return nil, err
@@ -116,8 +120,12 @@ func (g *cgroup) parts() (map[string]float64, error) {
 	return all, nil
 }
 
-// remove ends the group, which must have no process any more.
-func (g *cgroup) remove() error { return os.Remove(g.dir) }
+// remove ends the group, as soon as its last process has ended.
+func (g *cgroup) remove() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return child.Until(ctx, func(context.Context) error { return os.Remove(g.Dir) })
+}
 
 // withinEnv makes this program enter a group and become another.
 const withinEnv = "REGCRED_BENCH_WITHIN"
@@ -125,7 +133,7 @@ const withinEnv = "REGCRED_BENCH_WITHIN"
 // env has this program, started with it, become program inside the group:
 // entering later would leave what was used before uncharged.
 func (g *cgroup) env(program string) []string {
-	text, _ := json.Marshal([]string{g.dir, program}) // two strings
+	text, _ := json.Marshal([]string{g.Dir, program}) // two strings
 	return []string{withinEnv + "=" + string(text)}
 }
 

@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -40,6 +41,7 @@ type plan struct {
 	rounds   int
 	standing []int
 	parallel []int
+	memory   *cgroup // for the driver whose memory is measured; nil where none can be made
 }
 
 func bench() error {
@@ -63,7 +65,10 @@ func bench() error {
 		return inNamespace(p.dir)
 	}
 	p.dir = os.Getenv(dirEnv)
-	var err error
+	err := json.Unmarshal([]byte(os.Getenv(memoryEnv)), &p.memory)
+	if err != nil {
+		return err
+	}
 	if p.standing, err = numbers(*standing); err != nil {
 		return err
 	}
@@ -89,11 +94,14 @@ func bench() error {
 	return budget.verdict(*strict)
 }
 
-// dirEnv tells the program, run again in its namespace, where to work.
-const dirEnv = "REGCRED_BENCH_DIR"
+// These tell the program, run again in its namespace, where to work.
+const (
+	dirEnv    = "REGCRED_BENCH_DIR"
+	memoryEnv = "REGCRED_BENCH_MEMORY"
+)
 
 // inNamespace runs this program again where its mounts concern nobody else,
-// and removes what is left when they are gone.
+// and removes what is left when it has ended, however it did.
 func inNamespace(parent string) (err error) {
 	dir, err := os.MkdirTemp(parent, "regcred-bench-")
 	if err != nil {
@@ -101,7 +109,17 @@ func inNamespace(parent string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), dirEnv+"="+dir)
+	group, err := newCgroup(filepath.Base(dir))
+	if err == nil {
+		defer func() { err = errors.Join(err, group.remove()) }()
+	} else {
+		fmt.Println("memory.current is not measured:", err)
+	}
+	memory, err := json.Marshal(group)
+	if err != nil {
+		return err
+	}
+	cmd.Env = append(os.Environ(), dirEnv+"="+dir, memoryEnv+"="+string(memory))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() != 0 {
@@ -109,10 +127,23 @@ func inNamespace(parent string) (err error) {
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
-	// Ctrl-C reaches both; the child ends in order, and then this one removes.
-	signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
+	// The child ends in order, and then this one removes. (Ctrl-C reaches both
+	// anyway; a second signal changes nothing.)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	runtime.LockOSThread()
-	return cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() {
+		for s := range signals {
+			_ = cmd.Process.Signal(s) // it may have ended meanwhile
+		}
+	}()
+	err = cmd.Wait()
+	signal.Stop(signals)
+	close(signals)
+	return err
 }
 
 func numbers(list string) (all []int, err error) {

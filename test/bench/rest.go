@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -21,14 +20,10 @@ const mebibyte = 1 << 20
 // atRest measures what a full node's volumes cost while nothing happens:
 // memory, goroutines, descriptors and processor time.
 func atRest(ctx context.Context, p plan, b *budget) (err error) {
-	group, err := newCgroup("regcred-bench-" + strconv.Itoa(os.Getpid()))
 	program := p.driver
 	var env []string
-	if err != nil {
-		b.printf("\nmemory.current cannot be measured here: %v\n", err)
-	} else {
-		defer func() { err = errors.Join(err, group.remove()) }()
-		program, env = "/proc/self/exe", group.env(p.driver)
+	if p.memory != nil {
+		program, env = "/proc/self/exe", p.memory.env(p.driver)
 	}
 	s, d, err := startDriver(ctx, program, filepath.Join(p.dir, "rest"), env)
 	if err != nil {
@@ -48,12 +43,12 @@ func atRest(ctx context.Context, p plan, b *budget) (err error) {
 	if err != nil {
 		return err
 	}
-	if group != nil {
-		charged, err := group.memory()
+	if p.memory != nil {
+		charged, err := p.memory.memory()
 		if err != nil {
 			return err
 		}
-		of, err := group.parts()
+		of, err := p.memory.parts()
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ var parts = []part{
 	{"restart", restart},
 	{"renewal", renewal},
 	{"cold", coldStart},
+	{"simulated", simulated},
 }
 
 func partNames() []string {
