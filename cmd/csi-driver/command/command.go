@@ -66,9 +66,13 @@ func (p Program) root() *cobra.Command {
 Connector in its volume attributes, and finds the files that registry clients
 read in a memory-only volume, kept fresh until it is gone.`,
 		SilenceErrors: true, SilenceUsage: true,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", args[0])}
+				var known []string
+				for _, c := range cmd.Commands() {
+					known = append(known, c.Name())
+				}
+				return usageError{fmt.Errorf("unknown command %q%s", args[0], didYouMean(args[0], known))}
 			}
 			return usageError{errors.New("a command is missing")}
 		},

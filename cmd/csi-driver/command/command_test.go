@@ -17,7 +17,7 @@ func TestExitCodes(t *testing.T) {
 		{"help", []string{"--help"}, exitGood, ""},
 		{"help of a command", []string{"node", "--help"}, exitGood, ""},
 		{"no command", []string{}, exitUsage, "csi-driver: a command is missing"},
-		{"unknown command", []string{"nod"}, exitUsage, `csi-driver: unknown command "nod"`},
+		{"unknown command", []string{"nod"}, exitUsage, `csi-driver: unknown command "nod"; did you mean "node"?`},
 		{"unknown flag", []string{"node", "--nope"}, exitUsage, "csi-driver: unknown flag: --nope"},
 		{"argument of version", []string{"version", "x"}, exitUsage, `csi-driver: unexpected argument "x"`},
 		{"no source", []string{"node"}, exitUsage, "csi-driver: --connectors-dir is required: name a directory of Connector manifests"},

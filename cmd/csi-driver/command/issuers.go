@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/regcred/csi-driver-regcred/internal/suggest"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 )
 
@@ -52,7 +51,11 @@ func yesNo(b bool) string {
 func (p Program) describeIssuer(w io.Writer, kind string) error {
 	i := slices.IndexFunc(p.Issuers, func(d issuers.Definition) bool { return strings.EqualFold(d.Kind, kind) })
 	if i < 0 {
-		return usageError{fmt.Errorf("there is no issuer %q%s", kind, p.meant(kind))}
+		kinds := make([]string, len(p.Issuers))
+		for i, d := range p.Issuers {
+			kinds[i] = d.Kind
+		}
+		return usageError{fmt.Errorf("there is no issuer %q%s", kind, didYouMean(kind, kinds))}
 	}
 	d := p.Issuers[i]
 	fields, err := issuerFields(d.Kind)
@@ -65,6 +68,9 @@ func (p Program) describeIssuer(w io.Writer, kind string) error {
 	} {
 		fmt.Fprintf(w, "%-11s %s\n", line[0], line[1])
 	}
+	if d.NeedsRegistries {
+		fmt.Fprintln(w, "Registries: spec.address or spec.registries is required")
+	}
 	fmt.Fprintf(w, "\nspec.issuer.%s:\n\n", d.Kind)
 	for _, f := range fields {
 		f.print(w, "  ")
@@ -74,16 +80,4 @@ func (p Program) describeIssuer(w io.Writer, kind string) error {
 	}
 	fmt.Fprintf(w, "\nExample:\n\n%s", d.Example)
 	return nil
-}
-
-// meant ends an error about an unknown kind.
-func (p Program) meant(kind string) string {
-	kinds := make([]string, len(p.Issuers))
-	for i, d := range p.Issuers {
-		kinds[i] = d.Kind
-	}
-	if meant := suggest.Closest(kind, kinds); meant != "" {
-		return fmt.Sprintf("; did you mean %q?", meant)
-	}
-	return " (known: " + strings.Join(kinds, ", ") + ")"
 }

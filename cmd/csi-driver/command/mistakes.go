@@ -3,6 +3,9 @@ package command
 import (
 	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/regcred/csi-driver-regcred/internal/suggest"
 )
 
 // mistakes collects what is wrong with a command line, so that everything is
@@ -22,4 +25,12 @@ func (m mistakes) err() error {
 		return nil
 	}
 	return usageError{errors.Join(m...)}
+}
+
+// didYouMean ends an error about an unknown word.
+func didYouMean(word string, known []string) string {
+	if meant := suggest.Closest(word, known); meant != "" {
+		return fmt.Sprintf("; did you mean %q?", meant)
+	}
+	return " (known: " + strings.Join(known, ", ") + ")"
 }

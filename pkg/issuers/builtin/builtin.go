@@ -25,13 +25,3 @@ func Definitions() []issuers.Definition {
 	slices.SortFunc(all, func(a, b issuers.Definition) int { return cmp.Compare(a.Kind, b.Kind) })
 	return all
 }
-
-// ByKind finds one kind.
-func ByKind(kind string) (issuers.Definition, bool) {
-	for _, d := range Definitions() {
-		if d.Kind == kind {
-			return d, true
-		}
-	}
-	return issuers.Definition{}, false
-}
