@@ -180,14 +180,16 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 		v.sweepAt = time.Now().Round(0).Add(sweepAfter)
 	}
 	m.mu.Unlock()
-	if changed {
-		if v.adopted { // which credentials were shown before is not known
-			for _, g := range v.grants {
-				g.delivered = ""
-			}
-		}
+	switch {
+	case changed:
 		m.delivered(v)
 		klog.FromContext(ctx).Info("Volume updated", "connectors", refs(v), "emptied", emptied)
+	case v.adopted: // only now it is known which credentials were shown
+		for _, g := range v.grants {
+			if cred := g.credential(); cred != nil {
+				g.delivered = cred.ID
+			}
+		}
 	}
 	v.adopted = false
 	if changed && emptied != "" {

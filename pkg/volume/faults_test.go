@@ -3,6 +3,7 @@ package volume_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -326,6 +327,29 @@ func TestAPublishAfterAFailedUnpublishBeginsAnew(t *testing.T) {
 		n.disk.do(func() { n.disk.stuck = nil })
 		if err := n.Publish(t.Context(), spec(t, "a", "absent")); !errors.Is(err, connector.ErrNotFound) || len(n.disk.mounts) != 0 || !n.Idle() {
 			t.Errorf("%v; mounts %v, idle %v", err, n.disk.mounts, n.Idle())
+		}
+	})
+}
+
+func TestALostCredentialDoesNotKeepSupersededOnesBesideIt(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		n.cluster.declare(connector.Ref{Namespace: "ci", Name: "two"})
+		publish(t, n, spec(t, "a", "reg,two"))
+		before := n.shown("a", "reg.test")
+		n.disk.do(func() { n.disk.full = connector.ErrExhausted }) // as if killed between renewal and files
+		pass(50 * time.Minute)
+		n.stop()
+		for key, document := range n.credentials.all {
+			if strings.Contains(string(document), "two.test") {
+				delete(n.credentials.all, key)
+			}
+		}
+		n.disk.full = nil
+		n.cluster.refusal = issuers.Retry(0, "Down", "the provider is down")
+
+		next := n.again(t)
+		if got := next.shown("a", "reg.test"); got == before || got == "" {
+			t.Errorf("shown %q, before the restart %q", got, before)
 		}
 	})
 }

@@ -68,10 +68,7 @@ func (m *Manager) restore(document []byte) (*volume, error) {
 		g := v.grants[i]
 		g.connector, g.withdrawn, g.cut, g.hosts = c, gr.Withdrawn, gr.Cut, gr.Hosts
 		if lease, ok := m.Leases.Restore(gr.Lease, r.Place.ID, v.identity); ok && gr.Withdrawn == "" {
-			g.lease = lease
-			if cred := lease.State().Credential; cred != nil {
-				g.delivered = cred.ID
-			}
+			g.lease = lease // a kill may have come between its renewal and the files
 		}
 		if g.lost() {
 			g.lostAt = time.Now().Round(0)
