@@ -21,7 +21,7 @@ type noLeases struct{}
 func (noLeases) Acquire(context.Context, credentials.Request) (*credentials.Lease, error) {
 	return nil, connector.ErrUnavailable
 }
-func (noLeases) AtHand(credentials.Request) *credentials.Lease         { return nil }
+func (noLeases) AtHand(credentials.Request) *credentials.Lease    { return nil }
 func (noLeases) Audiences(*connector.Connector) ([]string, error) { return nil, nil }
 func (noLeases) Restore(string, string, issuers.Identity) (*credentials.Lease, bool) {
 	return nil, false
