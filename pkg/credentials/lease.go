@@ -49,6 +49,9 @@ type State struct {
 // Key names the shared credential, for the holder's record.
 func (l *Lease) Key() string { return l.shared.key }
 
+// Identity is the one that the lease was acquired with.
+func (l *Lease) Identity() issuers.Identity { return l.identity }
+
 // State returns the credential in force.
 func (l *Lease) State() State {
 	l.manager.mu.Lock()

@@ -258,7 +258,7 @@ func (m *Manager) delivered(v *volume) {
 		g.delivered = cred.ID
 		m.warn(v, g, cred.Warnings)
 		r := audit.Of(audit.Delivered, g.connector, cred)
-		r.Subject, r.VolumeID = v.spec.Subject, v.spec.Place.ID
+		r.Subject, r.VolumeID = v.identity.Load().subject, v.spec.Place.ID
 		m.Audit.Write(r)
 	}
 }

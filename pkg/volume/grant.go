@@ -125,7 +125,7 @@ func wish(v *volume, c *connector.Connector, use Use) (credentials.Request, erro
 		return credentials.Request{}, fmt.Errorf("connector %s: %w", use.Ref, err)
 	}
 	return credentials.Request{
-		Holder: v.spec.Place.ID, Connector: c, Identity: v.identity, Scope: scope,
+		Holder: v.spec.Place.ID, Connector: c, Identity: v.identity.Load(), Scope: scope,
 		TTL: v.spec.Attributes.TTL, MinimumLife: v.spec.Attributes.MinimumLife,
 	}, nil
 }
@@ -166,14 +166,14 @@ func (m *Manager) recheckGrant(ctx context.Context, v *volume, g *grant) (change
 	case !c.Consents(v.spec.Subject, m.Connectors.NamespaceLabels(v.spec.Subject.Namespace)):
 		return m.withdraw(ctx, v, g, "the Connector's spec.access no longer admits the pod")
 	}
-	switch err := m.authorized(ctx, v.spec.Subject, g.use.Ref); {
+	switch err := m.authorized(ctx, v.identity.Load().subject, g.use.Ref); {
 	case errors.Is(err, connector.ErrDenied):
 		return m.denied(ctx, v, g)
 	case err != nil: // nobody could tell: the last verdict stands
 		return false
 	}
 	g.deniedAt = time.Time{}
-	if g.lease != nil && g.connector.UID == c.UID && g.connector.Generation == c.Generation {
+	if g.lease != nil && g.lease.Identity() == v.identity.Load() && g.connector.UID == c.UID && g.connector.Generation == c.Generation {
 		g.lease.Revive(c)
 		g.connector, g.problem = c, "" // one copy of it for all volumes, also after a restart
 		return false

@@ -55,6 +55,20 @@ func (i *identity) refresh(tokens map[string]issuers.Token) bool {
 	return fresh
 }
 
+// successor is the identity of a pod whose ServiceAccount was deleted and made
+// again under its name, else nil. Both keep their own tokens, so that what was
+// acquired for the one, and may be shared with others of it, is never renewed
+// as the other.
+func (i *identity) successor(subject connector.Subject) *identity {
+	before, now := i.subject.ServiceAccountUID, subject.ServiceAccountUID
+	if before == now || before == "" || now == "" { // without a token nobody knows the UID
+		return nil
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return &identity{subject: subject, wanted: slices.Clone(i.wanted)}
+}
+
 // want says which audiences to keep tokens of.
 func (i *identity) want(audiences []string) {
 	i.mu.Lock()

@@ -88,7 +88,7 @@ func New(o Options) (*Manager, error) {
 // volume is one published volume.
 type volume struct {
 	spec     Spec // without tokens
-	identity *identity
+	identity atomic.Pointer[identity]
 
 	// work serializes whatever touches the disk or the grants.
 	work    sync.Mutex

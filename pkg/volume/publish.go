@@ -86,7 +86,14 @@ func sameRequest(a, b Spec) bool {
 
 // refresh takes over the tokens of a republish.
 func (m *Manager) refresh(v *volume, spec Spec) {
-	if !v.identity.refresh(spec.Tokens) {
+	current := v.identity.Load()
+	if next := current.successor(spec.Subject); next != nil {
+		next.refresh(spec.Tokens)
+		v.identity.Store(next)
+		m.askFor(v, taskCheck) // each grant needs a credential of its own
+		return
+	}
+	if !current.refresh(spec.Tokens) {
 		return
 	}
 	if !v.work.TryLock() { // a worker is at it
@@ -207,7 +214,8 @@ func (m *Manager) publish(ctx context.Context, v *volume) (err error) {
 }
 
 func newVolume(spec Spec) *volume {
-	v := &volume{spec: spec, identity: &identity{subject: spec.Subject}}
+	v := &volume{spec: spec}
+	v.identity.Store(&identity{subject: spec.Subject})
 	v.spec.Tokens = nil
 	for _, use := range spec.Attributes.Uses {
 		v.grants = append(v.grants, &grant{use: use})
@@ -231,7 +239,7 @@ func (m *Manager) grantAtHand(v *volume, tokens map[string]issuers.Token) (ok bo
 	if m.wantTokens(v) != nil {
 		return false
 	}
-	v.identity.refresh(tokens)
+	v.identity.Load().refresh(tokens)
 	for _, g := range v.grants {
 		req, err := wish(v, g.connector, g.use)
 		if err == nil {
@@ -258,7 +266,7 @@ func (m *Manager) grantAll(ctx context.Context, v *volume, tokens map[string]iss
 	if err := m.wantTokens(v); err != nil {
 		return err
 	}
-	v.identity.refresh(tokens)
+	v.identity.Load().refresh(tokens)
 	if len(v.grants) == 1 {
 		return m.grantOne(ctx, v, v.grants[0])
 	}
@@ -285,7 +293,7 @@ func (m *Manager) wantTokens(v *volume) error {
 			audiences = append(audiences, asked...)
 		}
 	}
-	v.identity.want(audiences)
+	v.identity.Load().want(audiences)
 	return nil
 }
 

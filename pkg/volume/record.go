@@ -26,7 +26,7 @@ type grantRecord struct {
 
 // save writes the record of a volume. The caller holds its work lock.
 func (m *Manager) save(v *volume) error {
-	r := record{Place: v.spec.Place, Subject: v.spec.Subject, Attributes: v.spec.Attributes}
+	r := record{Place: v.spec.Place, Subject: v.identity.Load().subject, Attributes: v.spec.Attributes}
 	for _, g := range v.grants {
 		snapshot, err := m.snapshots.of(g.connector)
 		if err != nil {
@@ -67,7 +67,7 @@ func (m *Manager) restore(document []byte) (*volume, error) {
 		}
 		g := v.grants[i]
 		g.connector, g.withdrawn, g.cut, g.hosts = c, gr.Withdrawn, gr.Cut, gr.Hosts
-		if lease, ok := m.Leases.Restore(gr.Lease, r.Place.ID, v.identity); ok && gr.Withdrawn == "" {
+		if lease, ok := m.Leases.Restore(gr.Lease, r.Place.ID, v.identity.Load()); ok && gr.Withdrawn == "" {
 			g.lease = lease // a kill may have come between its renewal and the files
 		}
 		if g.lost() {

@@ -64,7 +64,7 @@ func (m *Manager) cutAgain(v *volume) {
 		if g.cut == (cutOff{}) {
 			continue
 		}
-		lease, ok := m.Leases.Restore(g.cut.Lease, v.spec.Place.ID, v.identity)
+		lease, ok := m.Leases.Restore(g.cut.Lease, v.spec.Place.ID, v.identity.Load())
 		if !ok {
 			continue
 		}

@@ -70,7 +70,7 @@ func (m *Manager) remove(ctx context.Context, v *volume) error {
 	if err := m.Records.Delete(v.spec.Place.ID); err != nil {
 		return fmt.Errorf("removing the volume's record: %w", err)
 	}
-	if v.identity != nil {
+	if v.identity.Load() != nil {
 		m.logger(ctx, v).Info("Volume unpublished", "busy", busy)
 	}
 	return nil
