@@ -371,4 +371,23 @@ func TestRecreatedServiceAccount(t *testing.T) {
 	if maps.Equal(content(t, s.kubelet.Target(first)), content(t, s.kubelet.Target(second))) {
 		t.Error("both show the same credential")
 	}
+	// The first pod lives on, and the kubelet's tokens for it are the new one's.
+	must(t, s.publish(first, withTokens(s.tokensFor(first, newUID))))
+	await(t, "the new ServiceAccount's credential", func() error {
+		before, after := s.login(first), s.login(second)
+		if before != after {
+			return fmt.Errorf("still %s", before)
+		}
+		return nil
+	})
+	if _, issued, _ := s.alices.books(); len(issued) != 2 {
+		t.Errorf("issued for %q", issued)
+	}
+}
+
+// login is what a volume's config.json holds.
+func (s *tenants) login(v kubelet.Volume) string {
+	text, err := os.ReadFile(filepath.Join(s.kubelet.Target(v), "config.json"))
+	must(s.t, err)
+	return string(text)
 }
