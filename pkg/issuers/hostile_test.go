@@ -391,6 +391,11 @@ func TestProxyThatIsNone(t *testing.T) {
 	if !errors.Is(err, connector.ErrInvalid) || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
+	for _, good := range []string{"", "http://proxy.test:3128", "https://u:p@PROXY.test/", "proxy.test:3128", "proxy.test", "10.0.0.1:3128", "http://[::1]:3128", "socks5://proxy.test:1080"} {
+		if _, err := issuers.NewGuard(issuers.Policy{Proxy: &httpproxy.Config{HTTPProxy: good, HTTPSProxy: good}}); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
 }
 
 // TestNoHandshake: a server that takes a connection and never speaks TLS.
