@@ -14,13 +14,13 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
 )
 
-// explain prints where everything comes from. Without sources, because
-// something failed, it prints what was asked for.
-func (p Program) explain(w io.Writer, r rendering, calls []call, in render.Input) error {
-	if err := table(w, "Asked:", []string{"CONNECTOR", "ISSUER", "CALLS", "AUDIENCES", "FOR"}, p.callRows(r, calls)); err != nil || len(in.Sources) == 0 {
+// explain prints where everything comes from; when something failed, only what
+// was asked for.
+func (p Program) explain(w io.Writer, r renderRequest, got renderAnswer, written bool) error {
+	if err := table(w, "Asked:", []string{"CONNECTOR", "ISSUER", "CALLS", "AUDIENCES", "FOR"}, p.callRows(r, got.calls)); err != nil || !written {
 		return err
 	}
-	e, err := render.Explain(in)
+	e, err := render.Explain(got.input)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (p Program) explain(w io.Writer, r rendering, calls []call, in render.Input
 }
 
 // callRows are in the order of the volume's connectors.
-func (p Program) callRows(r rendering, calls []call) (rows [][]string) {
+func (p Program) callRows(r renderRequest, calls []call) (rows [][]string) {
 	place := func(c call) int {
 		return slices.IndexFunc(r.spec.Attributes.Uses, func(u volume.Use) bool { return u.Ref == c.connector.Ref })
 	}

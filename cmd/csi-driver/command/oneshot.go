@@ -67,9 +67,9 @@ func (o *oneShot) note(c call) {
 }
 
 // unasked lists, sorted, the audiences of tokens that no issuer asked for.
-func (o *oneShot) unasked() []string {
-	rest := maps.Clone(o.tokens)
-	for _, c := range o.calls {
+func (r renderAnswer) unasked(tokens map[string]issuers.Token) []string {
+	rest := maps.Clone(tokens)
+	for _, c := range r.calls {
 		for _, audience := range c.audiences {
 			delete(rest, audience)
 		}

@@ -42,13 +42,12 @@ credentials have to be deleted at the provider are therefore refused.`,
 
 // runRender writes what r asks for. Standard output is for the explanation
 // alone.
-func (p Program) runRender(ctx context.Context, o renderOptions, r rendering, stdout, stderr io.Writer) (err error) {
+func (p Program) runRender(ctx context.Context, o renderOptions, r renderRequest, stdout, stderr io.Writer) (err error) {
 	if err := guardMemory(); err != nil {
 		return err
 	}
 	ctx = klog.NewContext(ctx, klog.Logger{}) // what matters is printed
-	warn := func(format string, args ...any) { fmt.Fprintf(stderr, "csi-driver: warning: "+format+"\n", args...) }
-
+	warn := warnings(func(format string, args ...any) { fmt.Fprintf(stderr, "csi-driver: warning: "+format+"\n", args...) })
 	tokens, err := r.readTokens()
 	if err != nil {
 		return err
@@ -60,9 +59,35 @@ func (p Program) runRender(ctx context.Context, o renderOptions, r rendering, st
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
 
-	source, err := p.load(ctx, o.manifests)
+	got, err := p.renderOnce(ctx, o.manifests, r, warn)
+	if o.explain {
+		defer func() { err = errors.Join(err, p.explain(stdout, r, got, err == nil)) }()
+	}
 	if err != nil {
 		return err
+	}
+	if err := out.Write(got.files, r.mode); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	for _, audience := range got.unasked(r.spec.Tokens) {
+		warn("--token %s=…: no issuer of these connectors asks for it; it was not used", audience)
+	}
+	return r.warnOnDisk(out, got.files, warn)
+}
+
+// renderAnswer is what the core answers.
+type renderAnswer struct {
+	calls []call
+	input render.Input
+	files render.Files
+}
+
+// renderOnce runs the core for as long as it takes to render. The calls are
+// told also when something fails.
+func (p Program) renderOnce(ctx context.Context, o manifests, r renderRequest, warn warnings) (renderAnswer, error) {
+	source, err := p.load(ctx, o)
+	if err != nil {
+		return renderAnswer{}, err
 	}
 	for _, problem := range source.Problems() {
 		warn("%s", problem)
@@ -72,41 +97,23 @@ func (p Program) runRender(ctx context.Context, o renderOptions, r rendering, st
 		Credentials: &memory{}, Intents: &memory{}, Audit: unaudited{}, Metrics: measured, NamePrefix: "regcred-render",
 	})
 	if err != nil {
-		return err
+		return renderAnswer{}, err
 	}
-	leases := &oneShot{Manager: manager, definitions: p.Issuers, tokens: r.spec.Tokens}
-	in, files, err := renderOnce(ctx, r.spec, leases, volume.Options{
-		Connectors: source, Authorizer: everyone{}, Objects: source, Leases: leases,
-		Events: warnings(warn), Audit: unaudited{}, Metrics: measured,
-	})
-	if o.explain {
-		defer func() { err = errors.Join(err, p.explain(stdout, r, leases.calls, in)) }()
-	}
-	if err != nil {
-		return err
-	}
-	if err := out.Write(files, r.mode); err != nil {
-		return fmt.Errorf("--out: %w", err)
-	}
-	for _, audience := range leases.unasked() {
-		warn("--token %s=…: no issuer of these connectors asks for it; it was not used", audience)
-	}
-	return r.warnOnDisk(out, files, warn)
-}
-
-// renderOnce runs the part that issues credentials for as long as it takes to
-// render.
-func renderOnce(ctx context.Context, spec volume.Spec, leases *oneShot, o volume.Options) (render.Input, render.Files, error) {
-	leases.Subscribe(nobody{})
+	manager.Subscribe(nobody{})
 	ctx, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
-	stop := background(ctx, leases.Run, failed)
-	in, files, err := volume.RenderOnce(ctx, o, spec)
-	return in, files, errors.Join(err, stop())
+	stop := background(ctx, manager.Run, failed)
+	leases := &oneShot{Manager: manager, definitions: p.Issuers, tokens: r.spec.Tokens}
+	in, files, err := volume.RenderOnce(ctx, volume.Options{
+		Connectors: source, Authorizer: everyone{}, Objects: source, Leases: leases,
+		Events: warn, Audit: unaudited{}, Metrics: measured,
+	}, r.spec)
+	err = errors.Join(err, stop())
+	return renderAnswer{calls: leases.calls, input: in, files: files}, err
 }
 
 // warnOnDisk tells when credentials outlive the machine's memory.
-func (r rendering) warnOnDisk(out *outdir.Dir, files render.Files, warn func(string, ...any)) error {
+func (r renderRequest) warnOnDisk(out *outdir.Dir, files render.Files, warn warnings) error {
 	inMemory, err := out.OnTmpfs()
 	if err != nil {
 		return err

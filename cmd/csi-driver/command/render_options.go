@@ -53,8 +53,8 @@ func (o *renderOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.out, "out", "", "directory to write to, made when missing; best on a tmpfs (required)")
 }
 
-// rendering is what the flags ask for.
-type rendering struct {
+// renderRequest is what the flags ask for.
+type renderRequest struct {
 	spec   volume.Spec
 	mode   fs.FileMode
 	policy issuers.Policy
@@ -63,10 +63,10 @@ type rendering struct {
 }
 
 // check reports every mistake at once, each naming its flag.
-func (o *renderOptions) check() (rendering, error) {
+func (o *renderOptions) check() (renderRequest, error) {
 	var m mistakes
 	o.manifests.check(&m)
-	r := rendering{policy: o.destinations.policy(&m), tokens: o.tokenFiles(&m), out: filepath.Clean(o.out), mode: ownerOnly}
+	r := renderRequest{policy: o.destinations.policy(&m), tokens: o.tokenFiles(&m), out: filepath.Clean(o.out), mode: ownerOnly}
 	if o.out == "" {
 		m.flag("out", errors.New("is required: name the directory to write to"))
 	}
@@ -80,7 +80,7 @@ func (o *renderOptions) check() (rendering, error) {
 	if !connector.IsName(o.serviceAccount) {
 		m.flag("service-account", fmt.Errorf("%q is not the name of a ServiceAccount", o.serviceAccount))
 	}
-	if len(m) > 0 && !connector.IsName(namespace) {
+	if !connector.IsName(namespace) {
 		namespace = "default" // so that the attributes are judged for themselves
 	}
 	attributes, err := volume.ParseAttributes(o.volumeAttributes(&m), namespace)

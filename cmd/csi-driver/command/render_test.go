@@ -97,6 +97,12 @@ func TestRenderExplains(t *testing.T) {
 	if diff := cmp.Diff(users, auths(t, out+"/config.json")); diff != "" {
 		t.Error(diff)
 	}
+	// A failure explains what was asked, and claims nothing.
+	got = run(t, program(), append(args, "--configuration", "fields")...)
+	asked, _, _ := strings.Cut(got.stdout, "\n\n")
+	if got.code != exitFailed || strings.TrimSuffix(got.stdout, "\n") != strings.TrimSuffix(asked, "\n") || !strings.HasPrefix(asked, "Asked:\n") {
+		t.Errorf("%+v", got)
+	}
 	// Again, over what is there, and for others to read.
 	got = run(t, program(), append(slices.DeleteFunc(args, func(a string) bool { return a == "--explain" }), "--attribute", "file.mode=0440")...)
 	if rest := warned(t, out, got.stderr); got.code != exitGood || rest != "" || got.stdout != "" {

@@ -24,7 +24,7 @@ type podTokens struct {
 const maxToken = 64 << 10
 
 // readTokens reads the files of --token. No error quotes their content.
-func (r rendering) readTokens() (podTokens, error) {
+func (r renderRequest) readTokens() (podTokens, error) {
 	sent := map[string]connector.Secret{}
 	for _, audience := range slices.Sorted(maps.Keys(r.tokens)) {
 		text, err := readToken(r.tokens[audience])
