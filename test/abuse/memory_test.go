@@ -94,7 +94,10 @@ func glob(t *testing.T, pattern string) []string {
 // looks are the ways to another process' memory and environment.
 func looks(pid int, address uintptr) map[string]error {
 	look := map[string]error{}
-	for _, name := range []string{"mem", "environ", "maps", "fd", "root", "cwd"} {
+	for _, name := range []string{"fd/1", "root", "cwd", "exe"} {
+		_, look["/proc/PID/"+name] = os.Readlink(fmt.Sprintf("/proc/%d/%s", pid, name))
+	}
+	for _, name := range []string{"mem", "environ", "maps"} {
 		file, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, name))
 		if err == nil {
 			if name == "environ" || name == "maps" { // these refuse at the read

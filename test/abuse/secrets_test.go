@@ -79,6 +79,7 @@ func TestSecretsStayInMemory(t *testing.T) {
 	n.failAll(t, s, p)
 	n.shown().free(t, "published", s.all())
 	memory := n.inMemory()
+	memory.public(t).free(t, "published", s.all())
 	for _, c := range []canary{s.basic, s.dockerAuth, s.dockerToken, s.dockerIdentity, s.opaque, s.env, s.config, s.refresh, s.minted, s.clientKey} {
 		memory.holds(t, c)
 	}
@@ -97,6 +98,7 @@ func TestSecretsStayInMemory(t *testing.T) {
 		must(t, n.publish(v)) // the kubelet's republish
 	}
 	n.shown().free(t, "renewed", s.all())
+	n.inMemory().public(t).free(t, "renewed", s.all())
 
 	n.driver.Signal(syscall.SIGKILL)
 	n.onDisk().free(t, "killed", s.all())
