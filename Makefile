@@ -83,7 +83,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (20s)
 
 .PHONY: bench
 bench: build ## Hold the driver against its budgets (BENCHFLAGS="-strict -only calls"), after each package's benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./pkg/... ./internal/... | grep -v 'no test files'
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./pkg/... ./internal/... | grep -Ev '^(PASS|ok|\?) *'
 	$(GO) run ./test/bench $(BENCHFLAGS)
 
 ##@ Change

@@ -35,6 +35,18 @@ func (b *budget) note(what, promised, measured string, good bool) {
 	b.lines = append(b.lines, line{what, promised, measured, good})
 }
 
+// maxOffFloor is how far the reference may be from the floor before ratios to
+// it mean nothing.
+const maxOffFloor = 3
+
+// comparable adds the line of the reference itself.
+func (b *budget) comparable(what string, ratio float64) {
+	b.check("reference's "+what+" of a whole life", "%.2f× floor", maxOffFloor, ratio)
+	if ratio > maxOffFloor {
+		b.incomparable = append(b.incomparable, fmt.Sprintf("its %s is %.1f times the floor's (at most %d)", what, ratio, maxOffFloor))
+	}
+}
+
 func (b *budget) show() {
 	w := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\nbudget\tpromised\tmeasured\tverdict")

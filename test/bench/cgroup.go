@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -10,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/regcred/csi-driver-regcred/test/child"
 )
@@ -125,29 +122,4 @@ func (g *cgroup) remove() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return child.Until(ctx, func(context.Context) error { return os.Remove(g.Dir) })
-}
-
-// withinEnv makes this program enter a group and become another.
-const withinEnv = "REGCRED_BENCH_WITHIN"
-
-// env has this program, started with it, become program inside the group:
-// entering later would leave what was used before uncharged.
-func (g *cgroup) env(program string) []string {
-	text, _ := json.Marshal([]string{g.Dir, program}) // two strings
-	return []string{withinEnv + "=" + string(text)}
-}
-
-// enter does as env says, and returns only errors.
-func enter(text string) error {
-	var order [2]string
-	if err := json.Unmarshal([]byte(text), &order); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(order[0], "cgroup.procs"), []byte("0"), 0); err != nil {
-		return err
-	}
-	if err := os.Unsetenv(withinEnv); err != nil {
-		return err
-	}
-	return unix.Exec(order[1], append(order[1:], os.Args[1:]...), os.Environ())
 }

@@ -25,7 +25,7 @@ func coldStart(ctx context.Context, p plan, b *budget) (err error) {
 		return err
 	}
 	took := time.Since(began)
-	if err := verify(calls); err != nil {
+	if err := verify(s.pid(), calls); err != nil {
 		return err
 	}
 	b.check(fmt.Sprintf("%d cold pods, all at once", pods), "%.2f s", 5, took.Seconds())

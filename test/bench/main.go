@@ -48,8 +48,8 @@ func bench() error {
 	if len(os.Args) == 3 && os.Args[1] == referenceVerb {
 		return serveReference(os.Args[2])
 	}
-	if order := os.Getenv(withinEnv); order != "" {
-		return enter(order)
+	if order := os.Getenv(launchEnv); order != "" {
+		return become(order)
 	}
 	var p plan
 	flag.StringVar(&p.driver, "driver", "bin/csi-driver", "the driver's binary")

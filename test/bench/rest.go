@@ -23,7 +23,7 @@ func atRest(ctx context.Context, p plan, b *budget) (err error) {
 	program := p.driver
 	var env []string
 	if p.memory != nil {
-		program, env = "/proc/self/exe", p.memory.env(p.driver)
+		program, env = "/proc/self/exe", within(p.memory, p.driver)
 	}
 	s, d, err := startDriver(ctx, program, filepath.Join(p.dir, "rest"), env)
 	if err != nil {
@@ -132,7 +132,7 @@ func publishMany(ctx context.Context, s *server, n, parallel int) ([]call, error
 		return nil, err
 	}
 	_, err = each(n, parallel, func(i int) error { return s.publish(ctx, calls[i]) })
-	return calls, errors.Join(err, verify(calls))
+	return calls, errors.Join(err, verify(s.pid(), calls))
 }
 
 func unpublishMany(ctx context.Context, s *server, calls []call) error {

@@ -146,13 +146,11 @@ func (k killed) Stop() error {
 	return nil
 }
 
-var errNotShown = errors.New("nothing is mounted there")
-
-// verify looks whether what was published is there.
-func verify(calls []call) error {
+// verify looks whether what was published is there, as the server sees it.
+func verify(pid int, calls []call) error {
 	for _, c := range calls {
-		if !shown(c.target) {
-			return fmt.Errorf("%s: %w", c.target, errNotShown)
+		if !shown(fmt.Sprintf("/proc/%d/root%s", pid, c.target)) {
+			return fmt.Errorf("nothing is mounted at %s", c.target)
 		}
 	}
 	return nil
