@@ -99,7 +99,7 @@ func loginsIn(file string) ([]login, error) {
 // census lists everything that the driver has in the world, each item in a
 // form that expected can name.
 func (n *node) census() (items []string, err error) {
-	for _, point := range n.mounts() {
+	for _, point := range n.mountsBelow(n.dir) {
 		items = append(items, "mount "+point)
 	}
 	err = filepath.WalkDir(n.dir, func(path string, e os.DirEntry, err error) error {
@@ -224,17 +224,18 @@ func (n *node) await(done func() error) error {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
 	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	const often, seldom = 5 * time.Millisecond, 500 * time.Millisecond
+	for pause := often; ; pause = min(pause*6/5, seldom) {
 		err := done()
 		if err == nil || (n.killer != nil && n.killer.Hit()) {
 			return nil
 		}
+		next := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
+			next.Stop()
 			return fmt.Errorf("waited in vain: %w", err)
-		case <-tick.C:
+		case <-next.C:
 		}
 	}
 }

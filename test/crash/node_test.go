@@ -2,9 +2,7 @@ package crash
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,14 +86,14 @@ func newNode(t *testing.T, deadly bool, flags ...string) *node {
 
 func (n *node) at(name string) string { return filepath.Join(n.dir, name) }
 
-// mounts are the mount points below the node's directory, relative to it.
-func (n *node) mounts() []string {
+// mounts are the mount points below a directory, relative to it.
+func (n *node) mountsBelow(dir string) []string {
 	n.t.Helper()
 	table, err := mount.ParseMountInfo("/proc/self/mountinfo")
 	must(n.t, err)
 	var points []string
 	for _, m := range table {
-		if rel, below := strings.CutPrefix(m.MountPoint, n.dir+"/"); below {
+		if rel, below := strings.CutPrefix(m.MountPoint, dir+"/"); below {
 			points = append(points, rel)
 		}
 	}
@@ -196,14 +194,16 @@ func (n *node) whileItRuns() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// vanish is a pod that was removed by force while nobody watched: of its
-// directory, only what is mounted stays.
+// vanish is a pod that was removed by force while nobody watched. As the kubelet
+// does, it keeps away from what is mounted, and from the path to it.
 func (n *node) vanish(v kubelet.Volume) {
 	n.t.Helper()
-	pod := filepath.Dir(filepath.Dir(filepath.Dir(filepath.Dir(n.kubelet.Target(v)))))
-	if err := os.RemoveAll(pod); err != nil && !errors.Is(err, unix.EROFS) && !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.EBUSY) {
-		must(n.t, err)
+	pod := filepath.Join(n.at("kubelet/pods"), v.PodUID())
+	if len(n.mountsBelow(pod)) == 0 {
+		must(n.t, os.RemoveAll(pod))
+		return
 	}
+	must(n.t, os.Remove(filepath.Join(filepath.Dir(n.kubelet.Target(v)), "vol_data.json")))
 }
 
 // aPod asks for one volume with credentials of the connectors.
