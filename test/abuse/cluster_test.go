@@ -93,6 +93,9 @@ type registry struct {
 	cluster  *cluster
 	audience string
 
+	// elsewhere, when set, is where the registry redirects to.
+	elsewhere string
+
 	mu     sync.Mutex
 	calls  int
 	issued []string // what for whom
@@ -121,6 +124,10 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	if err == nil {
 		err = said.ValidateWithLeeway(jwt.Expected{AnyAudience: jwt.Audience{r.audience}, Time: time.Now()}, 0)
+	}
+	if r.elsewhere != "" {
+		http.Redirect(w, req, r.elsewhere, http.StatusTemporaryRedirect)
+		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {

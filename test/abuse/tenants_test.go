@@ -26,7 +26,8 @@ type tenants struct {
 	*node
 	cluster          *cluster
 	alices, mallorys *registry
-	password         canary // of alice's static Secret
+	redirecting      *registry // mallory's; leads to alice's
+	password         canary    // of alice's static Secret
 	victim           kubelet.Volume
 }
 
@@ -47,11 +48,13 @@ func newTenants(t *testing.T, flags ...string) *tenants {
 	t.Helper()
 	c := newCluster(t)
 	s := &tenants{cluster: c, alices: c.registry(t, "alice-registry"), mallorys: c.registry(t, "mallory-registry"), password: newCanary("alice's password")}
+	s.redirecting = c.registry(t, "mallory-registry")
+	s.redirecting.elsewhere = s.alices.URL + "/exchange"
 	s.node = start(t, setup{
 		manifests: map[string]string{"all": s.manifests()},
 		flags: append([]string{
-			"--allowed-hosts=" + s.alices.host() + "," + s.mallorys.host() + ",*.example.com",
-			"--audience=alice-registry=" + s.alices.host(), "--audience=mallory-registry=" + s.mallorys.host(),
+			"--allowed-hosts=" + s.alices.host() + "," + s.mallorys.host() + "," + s.redirecting.host() + ",*.example.com",
+			"--audience=alice-registry=" + s.alices.host(), "--audience=mallory-registry=" + s.mallorys.host() + "," + s.redirecting.host(),
 			"--audience=" + panics + "=" + s.alices.host(),
 		}, flags...),
 	})
@@ -90,6 +93,7 @@ func (s *tenants) manifests() string {
 		federated("mallory", "swapped", s.mallorys.host(), "alice-registry"),
 		// The other way round: mallory's token at alice's host.
 		federated("mallory", "aimed", s.alices.host(), "mallory-registry"),
+		federated("mallory", "redirecting", s.redirecting.host(), "mallory-registry"),
 		federated("mallory", "unbound", s.mallorys.host(), "nobodys-audience"),
 		federated("mallory", "api-server", s.mallorys.host(), "https://kubernetes.default.svc"),
 		federated("mallory", "drivers", s.mallorys.host(), "csi.regcred.dev"),
@@ -212,6 +216,7 @@ func (s *tenants) attacks() []attack {
 		{"the old spelling", old("registry", "alice"), nil, codes.PermissionDenied, foreign("alice/registry")},
 		{"alice's audience at mallory's host", mallory("thief", "swapped"), nil, codes.FailedPrecondition, obtaining("swapped", unbound(s.mallorys.host(), "alice-registry"))},
 		{"mallory's audience at alice's host", mallory("thief", "aimed"), nil, codes.FailedPrecondition, obtaining("aimed", unbound(s.alices.host(), "mallory-registry"))},
+		{"a registry that redirects to alice's", mallory("thief", "redirecting"), nil, codes.FailedPrecondition, obtaining("redirecting", "host "+s.redirecting.host()+" redirects to another origin, which is not followed: write the final address in the Connector")},
 		{"an audience that nobody bound", mallory("thief", "unbound"), nil, codes.FailedPrecondition, obtaining("unbound", nobodys("nobodys-audience"))},
 		{"the API server's audience", mallory("thief", "api-server"), nil, codes.FailedPrecondition, obtaining("api-server", nobodys("https://kubernetes.default.svc"))},
 		{"the driver's own audience", mallory("thief", "drivers"), nil, codes.FailedPrecondition, obtaining("drivers", nobodys("csi.regcred.dev"))},

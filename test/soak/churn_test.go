@@ -21,6 +21,7 @@ type jobs struct {
 	next      atomic.Int64
 	published atomic.Int64 // first publishes that succeeded
 	refused   atomic.Int64 // that failed
+	retried   atomic.Int64 // of those, that were asked again
 	calls     atomic.Int64 // republishes
 	kills     bool         // the driver may be away
 }
@@ -70,6 +71,11 @@ func (j *jobs) job(ctx context.Context) error {
 	}
 	v := j.volume(connectors)
 	err := j.publish(v)
+	if certain && status.Code(err) == codes.Unavailable { // a kubelet asks again, and on a busy machine has to
+		j.retried.Add(1)
+		pause(ctx, time.Second)
+		err = j.publish(v)
+	}
 	if err != nil {
 		if certain {
 			return fmt.Errorf("publishing %s: %w", connectors, err)
