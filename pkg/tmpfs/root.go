@@ -33,31 +33,23 @@ func (r root) names(dir string) ([]string, error) {
 		return nil, doing("listing "+dir, err)
 	}
 	defer shut(fd)
-	return list(fd, mostDirent)
+	return list(fd)
 }
 
-const (
-	direntBuffer = 4096
-	// mostDirent is the largest entry that getdents64(2) gives: a name of 255
-	// bytes with what stands before it, aligned. tmpfs leaves no room for
-	// another one unless it has none.
-	mostDirent = 280
-)
-
-// list reads the names in an open directory. It has them all when a read leaves
-// this much of the buffer unused.
-func list(fd, unused int) ([]string, error) {
+// list reads the names in an open directory, until there are none: a signal,
+// such as those of Go's scheduler, makes a read shorter than the directory.
+func list(fd int) ([]string, error) {
 	var names []string
-	buf := make([]byte, direntBuffer)
+	buf := make([]byte, 4096)
 	for {
 		n, err := unix.ReadDirent(fd, buf)
 		if err != nil {
 			return nil, doing("listing a directory", err)
 		}
-		_, _, names = unix.ParseDirent(buf[:n], -1, names)
-		if len(buf)-n >= unused {
+		if n == 0 {
 			return names, nil
 		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
 	}
 }
 

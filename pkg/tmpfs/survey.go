@@ -138,7 +138,7 @@ func (d *Disk) names(dir string) ([]string, error) {
 		return nil, resolving(dir, err)
 	}
 	defer shut(fd)
-	return list(fd, direntBuffer)
+	return list(fd)
 }
 
 // unescape undoes what the kernel does to blanks, line ends, backslashes and
