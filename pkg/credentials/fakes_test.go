@@ -23,16 +23,17 @@ import (
 
 // provider is a registry's credential service with books that the tests read.
 type provider struct {
-	mu    sync.Mutex
-	life  time.Duration
-	delay time.Duration
-	err   error         // answered instead of a credential
-	cut   bool          // the object is made, and the answer lost
-	down  bool          // revocation fails
-	age   time.Duration // of the answers, as from a cache
-	dead  string        // the pod whose token it does not take
-	slow  time.Duration // of revocations
-	hangs string        // the Connector whose revocations are not answered
+	mu     sync.Mutex
+	life   time.Duration
+	delay  time.Duration
+	err    error         // answered instead of a credential
+	cut    bool          // the object is made, and the answer lost
+	down   bool          // revocation fails
+	age    time.Duration // of the answers, as from a cache
+	dead   string        // the pod whose token it does not take
+	slow   time.Duration // of revocations
+	stalls string        // the namespace whose Connectors get no answer
+	hangs  string        // the Connector whose revocations are not answered
 
 	revoking, mostRevoking int
 	calls                  int
@@ -69,6 +70,9 @@ func (i minting) Issue(ctx context.Context, req issuers.Request) (*connector.Cre
 	i.p.calls++
 	i.p.asked = append(i.p.asked, time.Now())
 	n, delay, life := i.p.calls, i.p.delay, i.p.life
+	if i.p.stalls == req.Connector.Ref.Namespace {
+		delay = time.Hour
+	}
 	i.p.mu.Unlock()
 	select {
 	case <-time.After(delay):

@@ -149,7 +149,7 @@ func (m *Manager) land(s *shared, out outcome) {
 	f, before := s.flight, s.current
 	s.flight = nil
 	if f.renewal {
-		m.renewing--
+		m.renewals.ended(s)
 	}
 	s.lookups = out.lookups
 	now := time.Now().Round(0)

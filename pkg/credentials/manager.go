@@ -45,8 +45,7 @@ type Manager struct {
 	keys        map[askedFor]string
 	due         due.Queue[*shared]
 	starts      []*shared // flights to start
-	backlog     []*shared // renewals that wait for a worker
-	renewing    int
+	renewals    backlog
 	unsaved     []*shared // records to write when no flight does
 	revoking    int
 	revocations map[string]*revocation
@@ -138,9 +137,7 @@ func (m *Manager) turn(ctx context.Context, flights *sync.WaitGroup) time.Durati
 		}
 		changed = append(changed, m.step(s, now)...)
 	}
-	for m.renewing < renewalWorkers && len(m.backlog) > 0 {
-		s := m.backlog[0]
-		m.backlog = m.backlog[1:]
+	for s, ok := m.renewals.pop(); ok; s, ok = m.renewals.pop() {
 		m.startRenewal(s, now)
 	}
 	writes := m.behind()
@@ -180,7 +177,7 @@ func (m *Manager) step(s *shared, now time.Time) (changed []string) {
 		m.end(s)
 	case !renewal.IsZero() && !now.Before(renewal):
 		s.backlogged, s.dueSince = true, renewal
-		m.backlog = append(m.backlog, s)
+		m.renewals.push(s)
 	}
 	m.schedule(s)
 	return changed
@@ -190,7 +187,7 @@ func (m *Manager) startRenewal(s *shared, now time.Time) {
 	s.backlogged = false
 	if len(s.holders) > 0 && s.flight == nil && !s.retired {
 		m.start(s, newFlight(s.latest, true))
-		m.renewing++
+		m.renewals.started(s)
 		m.Metrics.RenewalLag.Observe(now.Sub(s.dueSince).Seconds())
 	}
 	m.schedule(s)
