@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 	"k8s.io/mount-utils"
 
@@ -30,6 +32,7 @@ type node struct {
 	t        *testing.T
 	dir      string
 	standing []kubelet.Volume // published all the time, and read all the time
+	readers  []func()         // end reading
 	provider *provider.Provider
 	driver   *driver.Driver
 	kubelet  *kubelet.Kubelet
@@ -153,9 +156,44 @@ func (n *node) stand(volumes ...kubelet.Volume) {
 	for _, v := range volumes {
 		must(n.t, n.publish(v))
 		n.standing = append(n.standing, v)
-		n.read(v)
+		n.readers = append(n.readers, n.read(v))
 	}
 	n.settled(n.standing...)
+}
+
+// stopReading ends the reading of standing volumes, before they go.
+func (n *node) stopReading() {
+	for _, stop := range n.readers {
+		stop()
+	}
+}
+
+// leavesNothing stops the driver of a node without volumes: then there is
+// nothing of it in the world but its logs.
+func (n *node) leavesNothing() {
+	n.t.Helper()
+	must(n.t, n.driver.Stop())
+	got, err := n.census()
+	must(n.t, err)
+	got = slices.DeleteFunc(got, func(item string) bool { return item == "seccomp.sock" })
+	if diff := cmp.Diff([]string{"driver/audit.log", "driver/driver.log"}, got); diff != "" {
+		n.t.Errorf("left after a clean stop (-want +got):\n%s", diff)
+	}
+}
+
+var inode = regexp.MustCompile(`:\[\d+\]$`)
+
+// descriptors are what the driver has open, without the numbers that differ
+// from one socket to the next.
+func (n *node) descriptors() []string {
+	n.t.Helper()
+	open, err := n.driver.Descriptors()
+	must(n.t, err)
+	for i := range open {
+		open[i] = inode.ReplaceAllString(open[i], "")
+	}
+	slices.Sort(open)
+	return open
 }
 
 // restart kills the driver, if it lives, and runs it again in peace.
