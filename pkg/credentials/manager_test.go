@@ -359,7 +359,41 @@ func TestACutOffCallIsRevokedByName(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		synctest.Wait()
-		if got := n.provider.objects(); len(got) != 0 || len(n.intents.keys()) != 0 {
+		if got := n.provider.objects(); len(got) != 0 {
+			t.Errorf("objects %v", got)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if got := n.intents.keys(); len(got) != 0 {
+			t.Errorf("intents %v", got)
+		}
+	})
+}
+
+// A request that was on its way when the driver was killed reaches the provider
+// after the revocation that the next driver began with.
+func TestACutOffCallThatArrivesLateIsRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.delay = time.Minute })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := n.Acquire(ctx, ask("making", "a")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v", err)
+		}
+		n.stop()
+		next := n.again(t).run(t)
+		n.provider.set(func(p *provider) {
+			if len(p.revoked) == 0 {
+				t.Error("nothing is revoked at once")
+			}
+			for _, name := range p.revoked {
+				p.live[name] = true // only now the request is read
+			}
+		})
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if got := n.provider.objects(); len(got) != 0 || len(n.intents.keys()) != 0 || !next.Idle() {
 			t.Errorf("objects %v, intents %v", got, n.intents.keys())
 		}
 	})

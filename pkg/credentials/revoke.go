@@ -47,6 +47,10 @@ const (
 	revocationWorkers = 4
 	// revokeBackOff bounds the wait between two tries.
 	revokeBackOff = 5 * time.Minute
+	// doubtTime is how long after its beginning a call whose answer never came
+	// may still make its object: it was given up after flightTime, or was cut off
+	// with the process, and the provider need not have read it yet.
+	doubtTime = flightTime + 30*time.Second
 	// tellAfter is when a revocation that does not succeed is audited.
 	tellAfter = 24 * time.Hour
 )
@@ -146,6 +150,9 @@ func (m *Manager) revoke(ctx context.Context, r *revocation) {
 	m.revoking--
 	m.mu.Unlock()
 	m.Metrics.Revocations.WithLabelValues(r.Connector.Issuer.Kind, resultOf(err)).Inc()
+	if err == nil && m.staysInDoubt(r) {
+		return
+	}
 	if err == nil {
 		m.auditRevocation(audit.Revoked, r, "")
 		m.Metrics.PendingRevocations.Dec()
@@ -169,6 +176,20 @@ func (m *Manager) revoke(ctx context.Context, r *revocation) {
 	if tell {
 		m.auditRevocation(audit.NotRevocable, r, err.Error())
 	}
+}
+
+// staysInDoubt has an object that is not known to exist revoked once more: what
+// was deleted now, or not found, may have been too early for it.
+func (m *Manager) staysInDoubt(r *revocation) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now().Round(0)
+	if r.CredentialID != "" || !now.Before(r.Made.Add(doubtTime)) {
+		return false
+	}
+	r.flying = false
+	r.nextAt = now.Add(min(r.Made.Add(doubtTime).Sub(now), doubtTime)) // the clock may have gone back
+	return true
 }
 
 func (m *Manager) callRevoker(ctx context.Context, r *revocation) error {
