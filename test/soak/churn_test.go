@@ -70,13 +70,11 @@ func (j *jobs) job(ctx context.Context) error {
 	default:
 	}
 	v := j.volume(connectors)
-	err := j.publish(v)
-	if certain && status.Code(err) == codes.Unavailable { // a kubelet asks again, and on a busy machine has to
-		j.retried.Add(1)
-		pause(ctx, time.Second)
-		err = j.publish(v)
+	publish := j.publish
+	if certain {
+		publish = j.insist
 	}
-	if err != nil {
+	if err := publish(v); err != nil {
 		if certain {
 			return fmt.Errorf("publishing %s: %w", connectors, err)
 		}
@@ -90,6 +88,20 @@ func (j *jobs) job(ctx context.Context) error {
 		j.calls.Add(1)
 	}
 	return j.unpublish(v)
+}
+
+// insist publishes as a kubelet does: what is unavailable is asked for again.
+func (j *jobs) insist(v kubelet.Volume) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(j.t.Context()), patience)
+	defer cancel()
+	for {
+		err := j.publish(v)
+		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
+			return err
+		}
+		j.retried.Add(1)
+		pause(ctx, 500*time.Millisecond)
+	}
 }
 
 // publish counts the outcome.

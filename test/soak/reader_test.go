@@ -38,7 +38,7 @@ func (r *residents) settle() {
 		for _, name := range group {
 			for range 2 {
 				v := r.volume(name)
-				must(r.t, r.publish(v))
+				must(r.t, r.insist(v)) // the last round's failures are remembered for a while
 				r.volumes = append(r.volumes, v)
 			}
 		}
