@@ -456,6 +456,24 @@ func TestRestartAdoptsInPlace(t *testing.T) {
 	})
 }
 
+// Who reads a superseded file when the driver is killed still reads it when the
+// successor starts, a moment later.
+func TestARestartCutsNoReader(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.stop()
+		n.again(t)
+		pass(9 * time.Second)
+		if _, _, sweeps := n.disk.counts(); sweeps != 0 {
+			t.Error("superseded files were removed at once")
+		}
+		pass(2 * time.Second)
+		if _, _, sweeps := n.disk.counts(); sweeps != 1 {
+			t.Errorf("%d sweeps", sweeps)
+		}
+	})
+}
+
 func TestAMountWithoutRecordIsBroughtUpToDate(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *node) {
 		publish(t, n, spec(t, "a", "reg"))

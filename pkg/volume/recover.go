@@ -77,12 +77,14 @@ func (m *Manager) cutAgain(v *volume) {
 }
 
 // takeIn registers a volume that is at its target. A crash may have come
-// between a renewal and its files, or have left superseded ones.
+// between a renewal and its files, or have left superseded ones, which pods may
+// be reading.
 func (m *Manager) takeIn(v *volume) {
 	m.register(v)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.ask(v, taskCheck|taskRender|taskSweep)
+	v.sweepAt = time.Now().Round(0).Add(sweepAfter)
+	m.ask(v, taskCheck|taskRender)
 }
 
 // adoptUnknown makes a volume known whose record is lost: what the pod reads
