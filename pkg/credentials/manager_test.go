@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -449,6 +450,23 @@ func TestRestartRevokesWhatWasCutOff(t *testing.T) {
 		n.again(t).run(t)
 		if got := n.provider.objects(); len(got) != 0 || len(n.intents.keys()) != 0 {
 			t.Errorf("objects %v, intents %v", got, n.intents.keys())
+		}
+	})
+}
+
+func TestARestartDoesNotUseWhatWasRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		acquire(t, n, ask("making", "a")).Release()
+		left := maps.Clone(n.leased.all) // the deletion of the record will have failed
+		time.Sleep(linger + time.Second)
+		synctest.Wait()
+		n.stop()
+		n.leased.all = left
+
+		next := n.again(t).run(t)
+		if got := password(acquire(t, next, ask("making", "b"))); got != "password-2" {
+			t.Errorf("the new holder got %q, and revoked is %v", got, n.provider.revoked)
 		}
 	})
 }

@@ -180,7 +180,7 @@ func (m *Manager) Load() error {
 	}
 	unaccounted := maps.Clone(m.revocations)
 	for key, document := range documents {
-		s, err := m.restoreShared(key, document)
+		s, err := m.restoreShared(key, document, intentsErr == nil)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("credential record: %w", err))
 			continue
@@ -199,7 +199,9 @@ func (m *Manager) Load() error {
 	return errors.Join(errs...)
 }
 
-func (m *Manager) restoreShared(key string, document []byte) (*shared, error) {
+// restoreShared rebuilds a credential. When all intents could be read, one whose
+// intent is not among them was revoked, and only its record could not be deleted.
+func (m *Manager) restoreShared(key string, document []byte, allIntents bool) (*shared, error) {
 	var r sharedRecord
 	if err := json.Unmarshal(document, &r); err != nil || r.Connector == nil {
 		return nil, orInvalid(err)
@@ -218,6 +220,9 @@ func (m *Manager) restoreShared(key string, document []byte) (*shared, error) {
 		current: r.Current.credential(), intent: r.Current.Intent, renewAt: r.RenewAt, lookups: r.Lookups,
 	}
 	s.hosts = s.current.Hosts()
+	if s.intent != "" && m.revocations[s.intent] == nil && allIntents {
+		m.emptyNow(s, "it was revoked")
+	}
 	m.emptyEnded(s, time.Now().Round(0)) // before anything is rendered from it
 	for _, old := range r.Superseded {
 		if _, live := m.revocations[old.Intent]; live {
