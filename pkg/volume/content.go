@@ -30,7 +30,10 @@ func (m *Manager) files(ctx context.Context, v *volume) (render.Files, error) {
 		for i := range in.Sources {
 			v.grants[i].empty(&in.Sources[i], "the files cannot be rendered: "+err.Error())
 		}
-		return render.Render(in)
+		files, err = render.Render(in)
+	}
+	for i, g := range v.grants {
+		g.rendered = in.Sources[i].Credential
 	}
 	return files, err
 }
@@ -186,8 +189,8 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 		klog.FromContext(ctx).Info("Volume updated", "connectors", refs(v), "emptied", emptied)
 	case v.adopted: // only now it is known which credentials were shown
 		for _, g := range v.grants {
-			if cred := g.credential(); cred != nil {
-				g.delivered = cred.ID
+			if g.rendered != nil {
+				g.delivered = g.rendered.ID
 			}
 		}
 	}
@@ -248,10 +251,7 @@ func (m *Manager) sweep(ctx context.Context, v *volume) {
 // delivered audits each credential that the files show for the first time.
 func (m *Manager) delivered(v *volume) {
 	for _, g := range v.grants {
-		if g.lease == nil {
-			continue
-		}
-		cred := g.lease.State().Credential
+		cred := g.rendered // the lease may have a newer one by now
 		if cred == nil || cred.ID == g.delivered {
 			continue
 		}

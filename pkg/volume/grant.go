@@ -16,20 +16,21 @@ import (
 // grant is a volume's use of one connector. The volume's work lock guards it.
 type grant struct {
 	use       Use
-	connector *connector.Connector // the generation in force; nil = adopted, and not resolved yet
-	lease     *credentials.Lease   // nil when withdrawn
-	withdrawn string               // why the entries are emptied
-	cut       cutOff               // what was withdrawn
-	hosts     []string             // that the last credential served
-	deniedAt  time.Time            // of the first explicit denial in a row
-	delivered string               // id of the credential that the files show
-	lostAt    time.Time            // when a restart found its credential lost
-	cancel    context.CancelFunc   // of the acquisition on its way; nil = none
-	next      *connector.Connector // the generation that it is for
-	epoch     int                  // counts withdrawals: what was on its way then is not wanted
-	problem   string               // why the next generation is not followed
-	trust     []issuers.Trust      // of the registries, as resolved last
-	warned    []string             // findings that were told already
+	connector *connector.Connector  // the generation in force; nil = adopted, and not resolved yet
+	lease     *credentials.Lease    // nil when withdrawn
+	withdrawn string                // why the entries are emptied
+	cut       cutOff                // what was withdrawn
+	hosts     []string              // that the last credential served
+	deniedAt  time.Time             // of the first explicit denial in a row
+	delivered string                // id of the credential that the files show
+	rendered  *connector.Credential // that the files rendered last hold
+	lostAt    time.Time             // when a restart found its credential lost
+	cancel    context.CancelFunc    // of the acquisition on its way; nil = none
+	next      *connector.Connector  // the generation that it is for
+	epoch     int                   // counts withdrawals: what was on its way then is not wanted
+	problem   string                // why the next generation is not followed
+	trust     []issuers.Trust       // of the registries, as resolved last
+	warned    []string              // findings that were told already
 }
 
 // cutOff names the credential that a withdrawn pod knows. It is recorded, so that
