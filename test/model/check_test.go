@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers/secret"
 )
 
@@ -56,7 +57,10 @@ func (r *run) observe(s *slot, calls []*call) *violation {
 			r.found(s)
 		}
 		return nil
-	case was == ending && !succeeded:
+	case was == ending && !succeeded: // a restart may have adopted it: then there is a conflict
+		if c := mine[0]; len(mine) == 1 && !c.unpublish() && !errors.Is(c.err, errDead) && !errors.Is(c.err, connector.ErrConflict) && time.Since(r.faulted) >= settle {
+			return wrong("half-published", "%s failed (%v) and left the mount of the volume before it", c.step, c.err)
+		}
 		return nil
 	}
 	wishes := []wish{}
@@ -270,10 +274,12 @@ func (r *run) look() {
 }
 
 // cut: what a pod read that its owner does not admit any longer is revoked at
-// once, after the others got another one.
+// once, after the others got another one. What is left of a former generation
+// only lingers.
 func (r *run) cut(o *object, now time.Time) *violation {
 	d := r.world.declared[o.link]
-	if !o.live(now) || links[o.link].kind != kindObject || d.state != "" || !r.quiet(now) || r.world.rough(now) {
+	former := o.edition != d.edition || o.uid != fmt.Sprint(d.uid)
+	if former || !o.live(now) || links[o.link].kind != kindObject || d.state != "" || !r.quiet(now) || r.world.rough(o.link, now) {
 		return nil
 	}
 	for _, s := range r.slots {
@@ -304,7 +310,7 @@ func (r *run) content(s *slot, i int, password string, now time.Time) *violation
 		switch {
 		case d.state == "" && !slices.Contains(d.open, s.account):
 			return wrong("withdrawn", "its owner does not consent")
-		case d.state == "" && l.foreign() && d.permit[s.account] == "denied" && now.Sub(later(d.denied[s.account], r.up, s.since)) > denial:
+		case d.state == "" && l.foreign() && d.permit[s.account] == "denied" && now.Sub(later(d.denied[s.account], r.up, s.since, s.suspect)) > denial:
 			return wrong("withdrawn", "it is denied since %s", clock(d.denied[s.account]))
 		case lost:
 		case l.kind == secret.Kind && r.world.secret == 0 && now.Sub(later(r.world.gone, r.up)) > grace,

@@ -61,7 +61,7 @@ func (g generator) call() []choice {
 		{8, func() step {
 			return say("connector", g.link(), g.of("touch touch change change change delete restore restore restore restore recreate invalid break"))
 		}},
-		{5, func() step { return say("access", g.link(), g.of("all all all none a b")) }},
+		{7, func() step { return say("access", g.link(), g.of("all all all none a b")) }},
 		{4, func() step {
 			return say("permit", g.of("team/pods cluster:shared"), g.of("a b"), g.of("allowed allowed allowed denied denied unknown"))
 		}},
@@ -101,14 +101,14 @@ func (g generator) batch(passing bool, words ...string) step {
 	for range 1 + g.IntN(5) {
 		s.with = append(s.with, g.choose(g.call()))
 	}
-	if passing && g.IntN(2) == 0 {
-		s.with = append(s.with, say("pass", g.span()))
+	if passing && g.IntN(4) > 0 {
+		s.with = append(s.with, say("pass", g.of("10s 10s 10s "+spans)))
 	}
 	return s
 }
 
-func (g generator) span() string {
-	return g.of("1s 10s 10s 45s 45s 2m10s 2m10s 6m 6m 12m 12m 35m 35m 1h10m 3h")
-}
+const spans = "1s 10s 10s 45s 45s 2m10s 2m10s 6m 6m 12m 12m 35m 35m 1h10m 3h"
+
+func (g generator) span() string { return g.of(spans) }
 
 func (g generator) downtime() string { return g.of("1s 1s 1s 30s 4m 40m") }

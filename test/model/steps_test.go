@@ -164,7 +164,10 @@ func (r *run) halt(s step) *violation {
 	if s.words[0] != "stop" {
 		r.forgotten(s.words[0] == "reboot")
 	}
-	if v := r.start(); v != nil {
+	r.passing.Store(s.words[0] == "stop")
+	v := r.start()
+	r.passing.Store(false)
+	if v != nil {
 		return v
 	}
 	return r.check()

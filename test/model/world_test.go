@@ -88,6 +88,7 @@ type declared struct {
 	asked      time.Time // when a publish last named it
 	cut        time.Time // when somebody was last not admitted
 	rough      time.Time // when the provider last was not well
+	hung       time.Time // when it last did not answer
 }
 
 func newWorld() *world {
@@ -297,6 +298,9 @@ func (w *world) diagnose() {
 		if d.mode != "up" {
 			d.rough = time.Now()
 		}
+		if d.mode == "stuck" {
+			d.hung = time.Now()
+		}
 		if len(d.open) < len(accounts) || d.permit["a"] != "allowed" || d.permit["b"] != "allowed" {
 			d.cut = time.Now()
 		}
@@ -375,8 +379,10 @@ func (w *world) cutOff(i int) bool {
 	return !d.cut.IsZero() && time.Since(d.cut) < denial+time.Minute
 }
 
-// rough reports whether a provider was not well lately; one that hangs delays
-// the revocations of the others too. The caller holds the lock.
-func (w *world) rough(now time.Time) bool {
-	return slices.ContainsFunc(w.declared, func(d *declared) bool { return !d.rough.IsZero() && now.Sub(d.rough) < recovery })
+// rough reports whether the provider of a link was not well lately, or any
+// provider hung, which delays the revocations of the others too. The caller
+// holds the lock.
+func (w *world) rough(i int, now time.Time) bool {
+	lately := func(t time.Time) bool { return !t.IsZero() && now.Sub(t) < recovery }
+	return lately(w.declared[i].rough) || slices.ContainsFunc(w.declared, func(d *declared) bool { return lately(d.hung) })
 }
