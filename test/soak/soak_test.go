@@ -113,7 +113,7 @@ func flat(t *testing.T, measured []sizes) {
 		of    func(sizes) float64
 		grain float64 // the least difference that means anything
 	}{
-		{"heap in MiB", func(s sizes) float64 { return s.heap }, 0.25},
+		{"heap in MiB", func(s sizes) float64 { return s.heap }, 0.5},
 		{"RSS in MiB", func(s sizes) float64 { return s.rss }, 3},
 		{"goroutines", func(s sizes) float64 { return s.goroutines }, 4},
 		{"descriptors", func(s sizes) float64 { return s.descriptors }, 3},
