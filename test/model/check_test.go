@@ -335,7 +335,7 @@ func (r *run) content(s *slot, i int, password string, now time.Time) *violation
 	case o.asked() != mine.asked():
 		return wrong("content", "it is for %s and not for %s", o.asked(), mine.asked())
 	case lost || !quiet:
-	case !o.revoked && now.Sub(r.up) < grace: // a kill came between the end of its record and the files
+	case !o.ends.IsZero() && !now.Before(o.ends) && now.Sub(r.up) < grace: // a kill came between the end of its record and the files
 	case !o.live(now):
 		return wrong("dead", "it ended: revoked %v, %s", o.revoked, clock(o.ends))
 	case healthy && (o.edition != d.edition || o.uid != fmt.Sprint(d.uid)):

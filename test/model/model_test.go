@@ -13,7 +13,7 @@ const (
 	// length is the steps of one run, each on a fresh node.
 	length = 120
 	// steadyRuns have the seeds 1, 2, 3 …: the same at each test.
-	steadyRuns = 60
+	steadyRuns = 140
 	// defaultSteps is what make test does altogether.
 	defaultSteps = 20_000
 	// tries is how often a script that failed once is played until it counts as

@@ -292,6 +292,11 @@ func (w *world) well(i int, account string) bool {
 		d.mode == "up" && (links[i].kind != secret.Kind || w.secret != 0)
 }
 
+// excludes reports whether somebody is not admitted.
+func (d *declared) excludes() bool {
+	return len(d.open) < len(accounts) || d.permit["a"] != "allowed" || d.permit["b"] != "allowed"
+}
+
 // diagnose notes what is not well now. The caller holds the lock.
 func (w *world) diagnose() {
 	for i, d := range w.declared {
@@ -301,7 +306,7 @@ func (w *world) diagnose() {
 		if d.mode == "stuck" {
 			d.hung = time.Now()
 		}
-		if len(d.open) < len(accounts) || d.permit["a"] != "allowed" || d.permit["b"] != "allowed" {
+		if d.excludes() {
 			d.cut = time.Now()
 		}
 		for _, account := range accounts {
@@ -376,7 +381,7 @@ func (w *world) cutOff(i int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d := w.declared[i]
-	return !d.cut.IsZero() && time.Since(d.cut) < denial+time.Minute
+	return d.excludes() || (!d.cut.IsZero() && time.Since(d.cut) < denial+time.Minute)
 }
 
 // rough reports whether the provider of a link was not well lately, or any
