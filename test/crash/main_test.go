@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 		os.Exit(beDriver())
 	}
 	// Most of these tests wait for time to pass.
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "24"); err != nil {
 		panic(err)
 	}
 	os.Exit(mounttest.Main(m))

@@ -32,9 +32,12 @@ type scenario struct {
 
 // cutAtEachPoint runs the operation again and again, each time one system
 // call further, until it survives.
-func (n *node) cutAtEachPoint(s scenario) {
+func (n *node) cutAtEachPoint(s scenario) { n.cutAtEvery(1, 1, s) }
+
+// cutAtEvery is cutAtEachPoint for the points first, first+stride, …
+func (n *node) cutAtEvery(first, stride int, s scenario) {
 	n.t.Helper()
-	for i := 1; ; i++ {
+	for i := first; ; i += stride {
 		s.begin(i)
 		before := n.credentialRecords()
 		n.killer.Arm(i) // begin may have killed before
@@ -45,7 +48,7 @@ func (n *node) cutAtEachPoint(s scenario) {
 			if i <= s.least {
 				n.t.Errorf("only %d points to be killed at", i-1)
 			}
-			n.t.Logf("killed at %d points", i-1)
+			n.t.Logf("killed at up to %d points", i-1)
 			return
 		}
 		<-n.driver.Done()
@@ -67,6 +70,7 @@ func newDeadlyNode(t *testing.T, flags ...string) *node {
 }
 
 func TestPublishIsKilled(t *testing.T) {
+	t.Parallel()
 	const points = 40
 	for _, connector := range []string{"objects", "static"} {
 		t.Run("with "+connector+", and retried", func(t *testing.T) {
@@ -99,6 +103,7 @@ func TestPublishIsKilled(t *testing.T) {
 			})
 			must(t, n.unpublish(v))
 			n.settled(n.standing...)
+			n.noDoubt()
 		})
 	}
 	t.Run("and the pod is gone", func(t *testing.T) {
@@ -116,6 +121,7 @@ func TestPublishIsKilled(t *testing.T) {
 }
 
 func TestUnpublishIsKilled(t *testing.T) {
+	t.Parallel()
 	const points = 12
 	scenarioOf := func(n *node, v *kubelet.Volume, mend func()) scenario {
 		return scenario{
@@ -202,6 +208,7 @@ func TestRepublishIsKilled(t *testing.T) {
 // A credential is renewed because it is old, because its source
 // differs, or because its Connector does; and static content changes.
 func TestRewriteIsKilled(t *testing.T) {
+	t.Parallel()
 	const points = 25
 	for name, c := range map[string]struct {
 		connector string
@@ -268,6 +275,14 @@ func TestRewriteIsKilled(t *testing.T) {
 // cut off, a volume that was lost, one that was half removed, one whose content
 // is behind and one with superseded content.
 func TestRecoveryIsKilled(t *testing.T) {
+	t.Parallel()
+	const nodes = 4 // each start meets each point, so they share them
+	for i := range nodes {
+		t.Run(fmt.Sprint("node ", i), func(t *testing.T) { recoveryIsKilled(t, i+1, nodes) })
+	}
+}
+
+func recoveryIsKilled(t *testing.T, first, stride int) {
 	n := newDeadlyNode(t)
 	n.login("account", "account-0")
 	n.declare("changing", `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken, secretRef: {name: account}}}`)
@@ -284,7 +299,7 @@ func TestRecoveryIsKilled(t *testing.T) {
 		}
 		return errors.Join(err, n.isSettled(live...)())
 	}
-	n.cutAtEachPoint(scenario{
+	n.cutAtEvery(first, stride, scenario{
 		least: 40,
 		begin: func(i int) {
 			n.settled(live...)
@@ -310,7 +325,11 @@ func TestRecoveryIsKilled(t *testing.T) {
 			}
 			<-n.driver.Done()
 			n.restart()
-			n.dieOnReceipt(func() error { return n.publish(cutOff) })
+			if i/stride%3 == 0 { // each is asked for once more at every start, which is a point more
+				n.dieOnReceipt(func() error { return n.publish(cutOff) })
+			} else {
+				n.driver.Kill()
+			}
 			must(t, unix.Unmount(n.kubelet.Target(lost), 0))
 			n.login("account", fmt.Sprint("account-", i))
 			n.vanish(lost)
@@ -344,6 +363,7 @@ func (n *node) dieOnReceipt(act func() error) {
 
 // The request was delivered and the object made, but the answer never came.
 func TestAnswerIsLost(t *testing.T) {
+	t.Parallel()
 	again := func(n *node, v kubelet.Volume) {
 		must(n.t, n.publish(v))
 		n.onlyOneLives(v)
@@ -366,6 +386,7 @@ func TestAnswerIsLost(t *testing.T) {
 			n.restart()
 			react(n, v)
 			n.settled(n.standing...)
+			n.noDoubt()
 			if made := n.provider.Of("pod"); len(made) > 2 || made[0].Deleted.IsZero() {
 				t.Errorf("in the books: %+v", made)
 			}

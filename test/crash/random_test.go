@@ -36,6 +36,7 @@ const (
 // The driver is killed at random moments while pods come and go, credentials
 // are renewed, and Secrets and Connectors change.
 func TestKilledAtRandom(t *testing.T) {
+	t.Parallel()
 	seed := uint64(number(t, seedVariable, int(time.Now().UnixNano()%1e9)))
 	kills := number(t, killsVariable, defaultKills)
 	t.Logf("%d kills; to repeat: %s=%d %s=%d", kills, seedVariable, seed, killsVariable, kills)
@@ -121,6 +122,7 @@ func (l *load) run(kills int) {
 		must(t, l.unpublish(v))
 	}
 	l.settled()
+	l.noDoubt()
 	must(t, l.await(func() error {
 		if diff := cmp.Diff(descriptors, l.descriptors()); diff != "" {
 			return fmt.Errorf("descriptors (-first +last):\n%s", diff)

@@ -13,7 +13,7 @@ import (
 )
 
 // readEvery leaves the processor to others.
-const readEvery = 5 * time.Millisecond
+const readEvery = 10 * time.Millisecond
 
 // read reads a volume as its pod would, until stop is called or the test ends,
 // and reports the first time that something is missing, torn or of two moments.
