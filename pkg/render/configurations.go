@@ -3,6 +3,7 @@ package render
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
@@ -61,7 +62,7 @@ func Canonical(name string) (string, bool) {
 }
 
 func lookup(name string) (configuration, bool) {
-	all := configurations()
+	all := listed()
 	i := slices.IndexFunc(all, func(c configuration) bool {
 		return name != "" && (c.name == name || c.alias == name)
 	})
@@ -70,6 +71,9 @@ func lookup(name string) (configuration, bool) {
 	}
 	return all[i], true
 }
+
+// listed is the list, made once: a name is looked up at each call of the kubelet.
+var listed = sync.OnceValue(configurations)
 
 // chosen looks up the names that a volume asks for, each once.
 func chosen(names []string) ([]configuration, error) {

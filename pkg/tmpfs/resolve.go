@@ -35,12 +35,13 @@ func shut(fd int) { _ = unix.Close(fd) }
 
 // below makes target relative to the kubelet directory.
 func (d *Disk) below(target string) (string, error) {
-	rel, ok := strings.CutPrefix(filepath.Clean(target), strings.TrimSuffix(d.kubeletDir, "/")+"/")
+	target = filepath.Clean(target)
+	rel, ok := below(target, d.kubeletDir)
 	if !ok || rel == "" {
 		return "", connector.Errorf(connector.ErrInvalid, "target %q is not below the kubelet directory %s (--kubelet-dir)", target, d.kubeletDir)
 	}
 	for _, dir := range d.reserved {
-		if within(filepath.Clean(target), dir) || within(dir, filepath.Clean(target)) {
+		if within(target, dir) || within(dir, target) {
 			return "", connector.Errorf(connector.ErrInvalid, "target %q overlaps %s, which is the driver's own", target, dir)
 		}
 	}
@@ -49,7 +50,17 @@ func (d *Disk) below(target string) (string, error) {
 
 // within reports whether path is dir or lies below it.
 func within(path, dir string) bool {
-	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
+	_, ok := below(path, dir)
+	return ok
+}
+
+// below returns the path from dir on, empty for dir itself; both are clean.
+func below(path, dir string) (rel string, ok bool) {
+	rel, ok = strings.CutPrefix(path, strings.TrimSuffix(dir, "/"))
+	if !ok || rel == "" {
+		return "", ok
+	}
+	return strings.CutPrefix(rel, "/")
 }
 
 // openTarget opens what is at the target, on top of all mounts there. The

@@ -81,7 +81,7 @@ func resource(ref connector.Ref) string {
 func (m *Manager) consented(subject connector.Subject, use Use) (*connector.Connector, error) {
 	c, err := m.Connectors.Connector(use.Ref)
 	own := !use.Ref.Cluster() && use.Ref.Namespace == subject.Namespace
-	if err == nil && c.Consents(subject, m.Connectors.NamespaceLabels(subject.Namespace)) {
+	if err == nil && m.consents(c, subject) {
 		return c, nil
 	}
 	switch {
@@ -94,6 +94,15 @@ func (m *Manager) consented(subject connector.Subject, use Use) (*connector.Conn
 	default:
 		return nil, fmt.Errorf("connector %s: %w", use.Ref, err)
 	}
+}
+
+// consents asks for labels where the Connector says who may use it.
+func (m *Manager) consents(c *connector.Connector, subject connector.Subject) bool {
+	var labels map[string]string
+	if c.Access != nil {
+		labels = m.Connectors.NamespaceLabels(subject.Namespace)
+	}
+	return c.Consents(subject, labels)
 }
 
 // authorized asks the Authorizer where permission is required.
@@ -164,7 +173,7 @@ func (m *Manager) recheckGrant(ctx context.Context, v *volume, g *grant) (change
 		return false
 	case err != nil:
 		return false // the last valid generation stays in force
-	case !c.Consents(v.spec.Subject, m.Connectors.NamespaceLabels(v.spec.Subject.Namespace)):
+	case !m.consents(c, v.spec.Subject):
 		return m.withdraw(ctx, v, g, "the Connector's spec.access no longer admits the pod")
 	}
 	switch err := m.authorized(ctx, v.identity.Load().subject, g.use.Ref); {
