@@ -282,7 +282,9 @@ func (m *Manager) release(l *Lease, withdraw bool) {
 		}
 	}
 	m.schedule(s)
-	m.nudge()
+	if withdraw || len(s.holders) == 0 { // else nothing falls due earlier
+		m.nudge()
+	}
 }
 
 // anyOf returns one of the identities, or the one known before when none is

@@ -63,6 +63,7 @@ func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Poli
 	if err := guardMemory(); err != nil {
 		return err
 	}
+	keepHeapRoom()
 	logger := klog.FromContext(ctx)
 	source, err := p.load(ctx, o.manifests) // before anything is mounted
 	if err != nil {
