@@ -15,7 +15,7 @@ import (
 
 // grant is a volume's use of one connector. The volume's work lock guards it.
 type grant struct {
-	use       Use
+	use       *Use                  // in the volume's attributes
 	connector *connector.Connector  // the generation in force; nil = adopted, and not resolved yet
 	lease     *credentials.Lease    // nil when withdrawn
 	withdrawn string                // why the entries are emptied
@@ -274,7 +274,7 @@ func (m *Manager) takeOver(ctx context.Context, v *volume, g *grant, c *connecto
 	if err != nil {
 		return nil, err
 	}
-	return m.lease(ctx, v, c, g.use)
+	return m.lease(ctx, v, c, *g.use)
 }
 
 // arrive puts an acquired lease in force. When it could not be had, the former
@@ -289,7 +289,7 @@ func (m *Manager) arrive(ctx context.Context, v *volume, g *grant, epoch int, le
 	stopped := m.stopped
 	m.mu.Unlock()
 	if err == nil && g.withdrawn != "" { // given back? only on a clear yes
-		_, err = m.admit(ctx, v.spec.Subject, g.use)
+		_, err = m.admit(ctx, v.spec.Subject, *g.use)
 	}
 	switch {
 	case stopped || v.gone.Load() || g.epoch != epoch:

@@ -49,6 +49,7 @@ type Manager struct {
 
 	rendered  rendered
 	snapshots snapshots
+	alike     alike
 
 	orphans map[string]time.Time // targets whose pod is gone, and since when; watchOrphans alone uses it
 }

@@ -15,7 +15,7 @@ func RenderOnce(ctx context.Context, o Options, spec Spec) (render.Input, render
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
 	m := &Manager{Options: o}
-	v := newVolume(spec)
+	v := m.newVolume(spec)
 	defer v.release()
 	if err := m.grantAll(ctx, v, spec.Tokens); err != nil {
 		return render.Input{}, nil, err

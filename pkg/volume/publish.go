@@ -142,7 +142,7 @@ func (m *Manager) join(ctx context.Context, spec Spec) (a *attempt, joined bool,
 // without its caller.
 func (m *Manager) begin(a *attempt) {
 	a.unlock = m.locks.lock(a.spec.Place.ID)
-	v := newVolume(a.spec)
+	v := m.newVolume(a.spec)
 	a.ctx = klog.NewContext(a.ctx, m.logger(a.ctx, v))
 	if err := m.lose(a.ctx, a.spec.Place.ID); err != nil {
 		m.finish(a, err)
@@ -213,12 +213,13 @@ func (m *Manager) publish(ctx context.Context, v *volume) (err error) {
 	return nil
 }
 
-func newVolume(spec Spec) *volume {
-	v := &volume{spec: spec}
-	v.identity.Store(&identity{subject: spec.Subject})
-	v.spec.Tokens = nil
-	for _, use := range spec.Attributes.Uses {
-		v.grants = append(v.grants, &grant{use: use})
+func (m *Manager) newVolume(spec Spec) *volume {
+	v := &volume{spec: m.compact(spec)}
+	v.identity.Store(&identity{subject: v.spec.Subject})
+	grants := make([]grant, len(v.spec.Attributes.Uses))
+	for i := range grants {
+		grants[i].use = &v.spec.Attributes.Uses[i]
+		v.grants = append(v.grants, &grants[i])
 	}
 	return v
 }
@@ -230,7 +231,7 @@ func (m *Manager) grantAtHand(v *volume, tokens map[string]issuers.Token) (ok bo
 		if m.needsPermission(v.spec.Subject, g.use.Ref) {
 			return false
 		}
-		c, err := m.consented(v.spec.Subject, g.use)
+		c, err := m.consented(v.spec.Subject, *g.use)
 		if err != nil {
 			return false
 		}
@@ -241,7 +242,7 @@ func (m *Manager) grantAtHand(v *volume, tokens map[string]issuers.Token) (ok bo
 	}
 	v.identity.Load().refresh(tokens)
 	for _, g := range v.grants {
-		req, err := wish(v, g.connector, g.use)
+		req, err := wish(v, g.connector, *g.use)
 		if err == nil {
 			g.lease = m.Leases.AtHand(req)
 		}
@@ -257,7 +258,7 @@ func (m *Manager) grantAtHand(v *volume, tokens map[string]issuers.Token) (ok bo
 // credential, and then acquires the leases side by side.
 func (m *Manager) grantAll(ctx context.Context, v *volume, tokens map[string]issuers.Token) error {
 	for _, g := range v.grants {
-		c, err := m.admit(ctx, v.spec.Subject, g.use)
+		c, err := m.admit(ctx, v.spec.Subject, *g.use)
 		if err != nil {
 			return err
 		}
@@ -298,7 +299,7 @@ func (m *Manager) wantTokens(v *volume) error {
 }
 
 func (m *Manager) grantOne(ctx context.Context, v *volume, g *grant) (err error) {
-	g.lease, err = m.lease(ctx, v, g.connector, g.use)
+	g.lease, err = m.lease(ctx, v, g.connector, *g.use)
 	return err
 }
 
@@ -306,7 +307,7 @@ func (m *Manager) grantOne(ctx context.Context, v *volume, g *grant) (err error)
 // withdrawn consent ends the publish, a new generation is followed.
 func (m *Manager) unchanged(v *volume) error {
 	for _, g := range v.grants {
-		c, err := m.consented(v.spec.Subject, g.use)
+		c, err := m.consented(v.spec.Subject, *g.use)
 		if err != nil {
 			return err
 		}

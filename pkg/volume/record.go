@@ -59,7 +59,7 @@ func (m *Manager) restore(document []byte) (*volume, error) {
 	if r.Place.ID == "" || len(r.Grants) != len(r.Attributes.Uses) {
 		return nil, connector.Errorf(connector.ErrInvalid, "a volume record is incomplete")
 	}
-	v := newVolume(Spec{Place: r.Place, Subject: r.Subject, Attributes: r.Attributes})
+	v := m.newVolume(Spec{Place: r.Place, Subject: r.Subject, Attributes: r.Attributes})
 	for i, gr := range r.Grants {
 		c, err := m.snapshots.from(gr.Connector)
 		if err != nil {

@@ -98,7 +98,7 @@ func (m *Manager) adoptUnknown(ctx context.Context, spec Spec) *volume {
 	if known != nil {
 		return known
 	}
-	v := newVolume(spec)
+	v := m.newVolume(spec)
 	v.adopted = true
 	for _, g := range v.grants {
 		g.lostAt = time.Now().Round(0)
