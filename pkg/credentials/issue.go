@@ -24,7 +24,7 @@ type job struct {
 	scope      connector.Scope
 	ttl        time.Duration
 	identity   issuers.Identity
-	previous   connector.Handle
+	current    *connector.Credential // nil when there is none
 	renewal    bool
 }
 
@@ -48,10 +48,7 @@ func (m *Manager) fly(ctx context.Context, s *shared) {
 	m.mu.Lock()
 	j := job{
 		key: s.key, connector: s.connector, definition: s.definition, issuer: s.issuer, subject: s.subject,
-		scope: s.scope, ttl: s.ttl, identity: s.flight.identity, renewal: s.flight.renewal,
-	}
-	if s.current != nil {
-		j.previous = s.current.Handle
+		scope: s.scope, ttl: s.ttl, identity: s.flight.identity, renewal: s.flight.renewal, current: s.current,
 	}
 	s.renewNow = false // a change from here on is another reason to ask
 	m.mu.Unlock()
@@ -86,7 +83,10 @@ func (m *Manager) issue(ctx context.Context, j job) outcome {
 	defer client.CloseIdleConnections()
 	req := issuers.Request{
 		Connector: j.connector, Scope: j.scope, TTL: j.ttl, Identity: j.identity, Objects: objects,
-		HTTP: client, Name: m.NamePrefix + "-" + randomID(8), Previous: j.previous,
+		HTTP: client, Name: m.NamePrefix + "-" + randomID(8),
+	}
+	if j.current != nil {
+		req.Previous = j.current.Handle
 	}
 	intent, err := m.intend(j, req.Name)
 	if err != nil {
@@ -104,6 +104,9 @@ func (m *Manager) issue(ctx context.Context, j job) outcome {
 	if err := m.fulfil(intent, cred); err != nil {
 		m.abandon(intent, cred, err)
 		return outcome{err: err, lookups: objects.taken()}
+	}
+	if before := j.current; before != nil && before.Static && cred.Static && before.SameContent(cred) {
+		cred.ID, cred.IssuedAt = before.ID, before.IssuedAt // its source was read again, and says the same
 	}
 	return outcome{credential: cred, intent: intent, lookups: objects.taken()}
 }
@@ -239,7 +242,7 @@ func (m *Manager) auditOutcome(c *connector.Connector, subject connector.Subject
 	switch {
 	case out.err != nil && issuers.ClassOf(out.err) == issuers.Denied:
 		event = audit.Refused
-	case out.err != nil:
+	case out.err != nil, before != nil && before.ID == out.credential.ID:
 		return
 	case before != nil:
 		event = audit.Renewed

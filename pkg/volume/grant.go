@@ -188,8 +188,33 @@ func (m *Manager) recheckGrant(ctx context.Context, v *volume, g *grant) (change
 		g.connector, g.problem = c, "" // one copy of it for all volumes, also after a restart
 		return false
 	}
+	if m.asksTheSame(v, g, c) {
+		return true // it may be renewed at another time
+	}
 	m.follow(ctx, v, g, c)
 	return false // the lease tells when it has come
+}
+
+// asksTheSame takes over a generation that concerns neither the credential nor
+// the registries: that is known without asking anybody.
+func (m *Manager) asksTheSame(v *volume, g *grant, c *connector.Connector) bool {
+	if g.lease == nil || g.cancel != nil {
+		return false
+	}
+	req, err := wish(v, c, *g.use)
+	if err != nil {
+		return false
+	}
+	lease := m.Leases.AtHand(req)
+	switch {
+	case lease == nil:
+		return false
+	case lease.Key() != g.lease.Key():
+		lease.Release()
+		return false
+	}
+	g.lease, g.connector, g.problem = lease, c, ""
+	return true
 }
 
 // denied ends a grant at the second denial, half a minute after the first.
