@@ -78,7 +78,7 @@ func (d *Disk) look(parent int, name string, place volume.Place, ends ...occupan
 	defer shut(fd)
 	kind, err := d.occupantOf(fd, place)
 	if err == nil && slices.Contains(ends, kind) {
-		d.seen.forget(place)
+		d.seen.forget(place.Target)
 		err = d.cutVolume(root(fd), place.ID)
 	}
 	return kind, err

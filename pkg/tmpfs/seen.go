@@ -13,12 +13,15 @@ import (
 // STATX_MNT_ID_UNIQUE, Linux 6.8), so where it is still there, one call
 // answers what else takes opening the volume and reading its marker.
 type seen struct {
-	mu  sync.Mutex
-	ids map[volumeAt]uint64
+	mu sync.Mutex
+	at map[string]sighting // by target
 }
 
-// volumeAt is what a Place says of identity.
-type volumeAt struct{ id, target string }
+// sighting is which volume was seen, under which mount id.
+type sighting struct {
+	volume string
+	mount  uint64
+}
 
 // alive reports whether the marker at a path is that of the volume, in use, as
 // remembered. False means that nobody can tell; the error is the kernel's.
@@ -29,23 +32,23 @@ func (s *seen) alive(dir int, marker string, place volume.Place) (bool, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id, ok := s.ids[volumeAt{place.ID, place.Target}]
-	return ok && id == mount, nil
+	last, ok := s.at[place.Target]
+	return ok && last == sighting{place.ID, mount}, nil
 }
 
 func (s *seen) remember(place volume.Place, mount uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ids == nil {
-		s.ids = map[volumeAt]uint64{}
+	if s.at == nil {
+		s.at = map[string]sighting{}
 	}
-	s.ids[volumeAt{place.ID, place.Target}] = mount
+	s.at[place.Target] = sighting{place.ID, mount}
 }
 
-func (s *seen) forget(place volume.Place) {
+func (s *seen) forget(target string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.ids, volumeAt{place.ID, place.Target})
+	delete(s.at, target)
 }
 
 // seenAt looks at the marker below a path: under which mount id it is there,

@@ -3,6 +3,7 @@ package volume
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
@@ -56,7 +57,8 @@ func (m *Manager) restore(document []byte) (*volume, error) {
 	if err := json.Unmarshal(document, &r); err != nil {
 		return nil, err
 	}
-	if r.Place.ID == "" || len(r.Grants) != len(r.Attributes.Uses) {
+	nameless := func(u Use) bool { return u.Ref.Name == "" }
+	if r.Place.ID == "" || len(r.Grants) != len(r.Attributes.Uses) || slices.ContainsFunc(r.Attributes.Uses, nameless) {
 		return nil, connector.Errorf(connector.ErrInvalid, "a volume record is incomplete")
 	}
 	v := m.newVolume(Spec{Place: r.Place, Subject: r.Subject, Attributes: r.Attributes})
@@ -65,8 +67,14 @@ func (m *Manager) restore(document []byte) (*volume, error) {
 		if err != nil {
 			return nil, err
 		}
+		if c != nil && c.Ref.Name == "" {
+			return nil, connector.Errorf(connector.ErrInvalid, "a volume record has a Connector without a name")
+		}
+		v.grants[i].connector = c
+	}
+	for i, gr := range r.Grants { // nothing fails from here on, so that no lease is lost
 		g := v.grants[i]
-		g.connector, g.withdrawn, g.cut, g.hosts = c, gr.Withdrawn, gr.Cut, gr.Hosts
+		g.withdrawn, g.cut, g.hosts = gr.Withdrawn, gr.Cut, gr.Hosts
 		if lease, ok := m.Leases.Restore(gr.Lease, r.Place.ID, v.identity.Load()); ok && gr.Withdrawn == "" {
 			g.lease = lease // a kill may have come between its renewal and the files
 		}

@@ -60,10 +60,6 @@ func FuzzRestore(f *testing.F) {
 		if err := m.wantTokens(v); err != nil {
 			t.Error(err)
 		}
-		nameless := func(g *grant) bool { return g.use.Ref.Name == "" || g.connector != nil && g.connector.Ref.Name == "" }
-		if slices.ContainsFunc(v.grants, nameless) {
-			return // a reference has no form without a name; its grant finds no Connector
-		}
 		if err := m.save(v); err != nil {
 			t.Fatal(err)
 		}

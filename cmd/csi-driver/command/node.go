@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"slices"
 	"strconv"
@@ -63,6 +64,7 @@ func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Poli
 	if err := guardMemory(); err != nil {
 		return err
 	}
+	oneProcessor()
 	keepHeapRoom()
 	logger := klog.FromContext(ctx)
 	source, err := p.load(ctx, o.manifests) // before anything is mounted
@@ -200,8 +202,10 @@ func (logEvents) Event(s connector.Subject, warning bool, reason, message string
 	klog.Background().Info("Event", "pod", klog.KRef(s.Namespace, s.Pod), "warning", warning, "reason", reason, "message", message)
 }
 
-// logAt sets up klog, the only logger.
+// logAt sets up klog, the only logger. Go's own writes to nowhere: net/http
+// quotes there what a server sends unasked.
 func logAt(verbosity int) error {
+	log.SetOutput(io.Discard)
 	f := flag.NewFlagSet("klog", flag.ContinueOnError)
 	klog.InitFlags(f)
 	return f.Set("v", strconv.Itoa(verbosity))

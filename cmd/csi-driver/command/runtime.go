@@ -1,10 +1,21 @@
 package command
 
 import (
+	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 )
+
+// oneProcessor runs the driver's Go code on one processor at a time; system
+// calls do not count. The work is short and mostly the kernel's, and with more
+// processors a good part of it would be waking threads up that find nothing to
+// do. Whoever sets GOMAXPROCS decides otherwise.
+func oneProcessor() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+}
 
 // heapRoom is what new objects may take before the garbage is collected.
 const heapRoom = 3 << 20
