@@ -49,13 +49,21 @@ lint: $(TOOLS)/golangci-lint ## Lint all modules (the first time it builds the l
 
 .PHONY: unit
 unit: ## Tests of the product module, with the committed fuzz corpora
-	$(GO) test -timeout 5m ./...
+	$(GO) test -timeout 20m ./...
 
 .PHONY: modules
 modules: ## Tests of all modules under test/
 	@for module in $(MODULES); do \
 		echo "testing $$module"; $(GO) test -C $$module -count=1 ./...; \
 	done
+
+.PHONY: crash abuse soak model
+crash: ## Kill the driver before every system call, and at random under load
+abuse: ## Canaries in everything it writes, and two tenants of whom one is hostile
+soak: ## Churn, rotation and faults for a while (REGCRED_SOAK=10m for longer)
+model: ## Random steps against a small model
+crash abuse soak model:
+	$(GO) test -count=1 -timeout 60m -v ./test/$@
 
 .PHONY: sanity formats crds
 sanity: ## csi-test's sanity suite over the driver's socket
@@ -69,9 +77,9 @@ clients: setup ## Real registry, docker, dockerd, crane and skopeo, end to end
 	$(GO) test -C test/clients -count=1 ./...
 
 .PHONY: race
-race: ## Tests of the product module under the race detector (needs a C compiler)
+race: ## The product's own tests and the model under the race detector (needs a C compiler)
 	@command -v gcc >/dev/null || { echo "the race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
-	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./cmd/... ./pkg/... ./internal/... ./test/model
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (20s)
