@@ -8,8 +8,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 
-	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/world"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
 // What `kubectl describe pod` shows: one line that says what to change, and no

@@ -16,10 +16,10 @@ import (
 
 	"github.com/regcred/csi-driver-regcred/test/child"
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
-	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/registry"
 	"github.com/regcred/csi-driver-regcred/test/clients/tokenserver"
 	"github.com/regcred/csi-driver-regcred/test/clients/world"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
 // Docker and crane push and pull with a bearer token of seconds, the registry

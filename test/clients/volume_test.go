@@ -18,8 +18,8 @@ import (
 
 	"github.com/regcred/csi-driver-regcred/test/child"
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
-	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/world"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
 const (

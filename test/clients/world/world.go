@@ -14,12 +14,12 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/regcred/csi-driver-regcred/test/driver"
-	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/pki"
 	"github.com/regcred/csi-driver-regcred/test/clients/registry"
 	"github.com/regcred/csi-driver-regcred/test/clients/sandbox"
 	"github.com/regcred/csi-driver-regcred/test/clients/tokenserver"
+	"github.com/regcred/csi-driver-regcred/test/driver"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
 // The host names of a world; the sandbox must resolve both.

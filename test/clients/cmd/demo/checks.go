@@ -16,9 +16,9 @@ import (
 
 	"github.com/regcred/csi-driver-regcred/test/child"
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
-	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/registry"
 	"github.com/regcred/csi-driver-regcred/test/clients/tokenserver"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
 // tagsPath may be read by whoever may pull.

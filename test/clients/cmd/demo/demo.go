@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
-	"github.com/regcred/csi-driver-regcred/test/kubelet"
 	"github.com/regcred/csi-driver-regcred/test/clients/sandbox"
 	"github.com/regcred/csi-driver-regcred/test/clients/tokenserver"
 	"github.com/regcred/csi-driver-regcred/test/clients/world"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
 const (
