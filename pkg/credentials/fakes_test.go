@@ -3,6 +3,7 @@ package credentials_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -208,6 +209,7 @@ type records struct {
 	mu   sync.Mutex
 	all  map[string][]byte
 	full bool
+	torn bool // a document could not be read, and was left out
 }
 
 func newRecords() *records { return &records{all: map[string][]byte{}} }
@@ -232,6 +234,9 @@ func (r *records) Delete(key string) error {
 func (r *records) All() (map[string][]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.torn {
+		return maps.Clone(r.all), errors.New("a record is torn")
+	}
 	return maps.Clone(r.all), nil
 }
 
@@ -323,6 +328,16 @@ func start(t *testing.T) *node {
 // again starts a successor on what the predecessor left.
 func (n *node) again(t *testing.T) *node {
 	t.Helper()
+	next, err := n.againWith(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+// againWith is again where something left cannot be read.
+func (n *node) againWith(t *testing.T) (*node, error) {
+	t.Helper()
 	next := *n
 	next.heard = &listener{changed: map[string]int{}, failed: map[string]int{}}
 	next.metrics = metrics.New(prometheus.NewRegistry(), "test")
@@ -335,10 +350,7 @@ func (n *node) again(t *testing.T) *node {
 	}
 	next.Manager = m
 	m.Subscribe(next.heard)
-	if err := m.Load(); err != nil {
-		t.Fatal(err)
-	}
-	return &next
+	return &next, m.Load()
 }
 
 // run starts the manager's loop and returns when it is idle.

@@ -49,6 +49,7 @@ type Manager struct {
 	unsaved     []*shared // records to write when no flight does
 	revoking    int
 	revocations map[string]*revocation
+	lost        []intent // made good by Load, to be written again
 }
 
 const (
@@ -87,6 +88,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer m.forgetLingering()
 	defer m.settleRecords(ctx)
 	defer flights.Wait()
+	m.recordLost(ctx)
 	m.checkRestored(ctx)
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -471,6 +471,74 @@ func TestARestartDoesNotUseWhatWasRevoked(t *testing.T) {
 	})
 }
 
+// The record of an object is lost or torn: the credential's own record knows
+// what is to be revoked one day.
+func TestALostIntentIsMadeGood(t *testing.T) {
+	for name, c := range map[string]struct {
+		torn     bool
+		password string // in force afterwards
+	}{
+		"lost": {false, "password-2"}, // it may have been revoked
+		"torn": {true, "password-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t).run(t)
+				lease := acquire(t, n, ask("making", "a"))
+				n.stop()
+				clear(n.intents.all)
+				n.intents.torn = c.torn
+
+				next, err := n.againWith(t)
+				if (err != nil) != c.torn {
+					t.Errorf("loading: %v", err)
+				}
+				n.intents.torn = false
+				restored, ok := next.Restore(lease.Key(), "a", pod{})
+				next.run(t)
+				if !ok || password(restored) != c.password || len(n.provider.objects()) != 1 || len(n.intents.keys()) != 1 {
+					t.Errorf("restored %v, %q; objects %v, intents %v", ok, password(restored), n.provider.objects(), n.intents.keys())
+				}
+				restored.Release()
+				time.Sleep(linger + time.Second)
+				synctest.Wait()
+				if got := n.provider.objects(); len(got) != 0 || len(n.intents.keys()) != 0 {
+					t.Errorf("after the end: objects %v, intents %v", got, n.intents.keys())
+				}
+			})
+		})
+	}
+}
+
+// A superseded credential that clients may still use is revoked after its
+// overlap also when the record of its object is lost.
+func TestALostIntentOfASupersededCredentialIsMadeGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		lease := acquire(t, n, ask("making", "a"))
+		first := n.provider.objects()[0]
+		for n.provider.callCount() < 2 {
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		n.stop()
+		clear(n.intents.all)
+		n.intents.torn = true
+		next, _ := n.againWith(t)
+		n.intents.torn = false
+		next.Restore(lease.Key(), "a", pod{})
+		next.run(t)
+		if got := n.provider.objects(); len(got) != 2 {
+			t.Errorf("right after the start: objects %v", got)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := n.provider.objects(); slices.Contains(got, first) {
+			t.Errorf("after the overlap: objects %v", got)
+		}
+	})
+}
+
 func TestRestartSeesWhatChangedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -173,7 +174,8 @@ func (m *Manager) Load() error {
 	for name, document := range intents {
 		r := &revocation{}
 		if err := json.Unmarshal(document, &r.intent); err != nil || r.Connector == nil {
-			errs = append(errs, fmt.Errorf("intent record %s: %w", name, orInvalid(err)))
+			intentsErr = fmt.Errorf("intent record %s: %w", name, orInvalid(err))
+			errs = append(errs, intentsErr)
 			continue
 		}
 		m.revocations[name] = r
@@ -200,7 +202,8 @@ func (m *Manager) Load() error {
 }
 
 // restoreShared rebuilds a credential. When all intents could be read, one whose
-// intent is not among them was revoked, and only its record could not be deleted.
+// intent is not among them was revoked, and only its record could not be
+// deleted; or the intent was lost: it is not used, and revoked again.
 func (m *Manager) restoreShared(key string, document []byte, allIntents bool) (*shared, error) {
 	var r sharedRecord
 	if err := json.Unmarshal(document, &r); err != nil || r.Connector == nil {
@@ -220,16 +223,35 @@ func (m *Manager) restoreShared(key string, document []byte, allIntents bool) (*
 		current: r.Current.credential(), intent: r.Current.Intent, renewAt: r.RenewAt, lookups: r.Lookups,
 	}
 	s.hosts = s.current.Hosts()
-	if s.intent != "" && m.revocations[s.intent] == nil && allIntents {
+	if m.makeGood(s, r.Current) && allIntents {
 		m.emptyNow(s, "it was revoked")
 	}
-	m.emptyEnded(s, time.Now().Round(0)) // before anything is rendered from it
+	now := time.Now().Round(0)
+	m.emptyEnded(s, now) // before anything is rendered from it
 	for _, old := range r.Superseded {
+		if now.Before(old.RevokeAt) {
+			m.makeGood(s, old)
+		}
 		if _, live := m.revocations[old.Intent]; live {
 			s.superseded = append(s.superseded, superseded{old.credential(), old.Intent, old.RevokeAt})
 		}
 	}
 	return s, nil
+}
+
+// makeGood makes the intent of a credential again when it is lost. Where it was
+// revoked already, one more revocation finds nothing.
+func (m *Manager) makeGood(s *shared, r credentialRecord) (lost bool) {
+	if r.Intent == "" || m.revocations[r.Intent] != nil {
+		return false
+	}
+	i := intent{
+		Name: r.Intent, Key: s.key, Connector: s.connector, Subject: s.subject, Scope: s.scope, Made: r.IssuedAt,
+		CredentialID: r.ID, Handle: r.Handle, ExpiresAt: r.ExpiresAt,
+	}
+	m.revocations[i.Name] = &revocation{intent: i}
+	m.lost = append(m.lost, i)
+	return true
 }
 
 // Restore re-attaches a holder to the credential that its record names,
@@ -242,6 +264,20 @@ func (m *Manager) Restore(key, holder string, identity issuers.Identity) (*Lease
 		return nil, false
 	}
 	return m.attach(s, Request{Holder: holder, Identity: identity}), true
+}
+
+// recordLost writes the intents again that were lost.
+func (m *Manager) recordLost(ctx context.Context) {
+	m.mu.Lock()
+	lost := m.lost
+	m.lost = nil
+	lost = slices.DeleteFunc(lost, func(i intent) bool { return m.revocations[i.Name] == nil })
+	m.mu.Unlock()
+	for _, i := range lost {
+		if err := m.putIntent(i); err != nil {
+			klog.FromContext(ctx).Error(err, "Writing a lost intent again failed; the next start tries it again")
+		}
+	}
 }
 
 // checkRestored issues anew what changed while no process was watching.
