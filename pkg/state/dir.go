@@ -46,7 +46,30 @@ func (d *Dir) Put(key string, document []byte) error {
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	if err := d.inPlace(); err != nil {
+		return err
+	}
 	if err := writeFile(d.fd, recordName(key), record, !d.tmpfs); err != nil {
+		return failure("storing a record", d.path, d.tmpfs, err)
+	}
+	return nil
+}
+
+// inPlace refuses to write on a disk that no longer is at its path: a
+// successor would not find there what it must.
+func (d *Dir) inPlace() error {
+	if d.tmpfs {
+		return nil
+	}
+	var opened, found unix.Stat_t
+	err := unix.Fstat(d.fd, &opened)
+	if err == nil {
+		err = unix.Stat(d.path, &found)
+	}
+	if err == nil && (opened.Dev != found.Dev || opened.Ino != found.Ino) {
+		err = unix.ESTALE
+	}
+	if err != nil {
 		return failure("storing a record", d.path, d.tmpfs, err)
 	}
 	return nil
@@ -72,7 +95,8 @@ func (d *Dir) Delete(key string) error {
 // All returns every whole document by its key, also when it returns an error:
 // the error joins what was wrong with the others. A damaged record is told
 // once: on disk it is renamed to end in .torn, in memory it is removed, because
-// it may hold half a secret.
+// it may hold half a secret. One of another version of the driver stays where it
+// is on disk, for when that one comes back.
 func (d *Dir) All() (map[string][]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,8 +114,10 @@ func (d *Dir) All() (map[string][]byte, error) {
 		switch {
 		case err == nil:
 			documents[key] = document
-		case errors.Is(err, errDamaged) && isRecordName(name):
+		case isRecordName(name) && (errors.Is(err, errDamaged) || errors.Is(err, errVersion) && d.tmpfs):
 			problems = append(problems, d.setAside(name, err))
+		case errors.Is(err, errVersion):
+			problems = append(problems, fmt.Errorf("reading %q in %s: %w: start that version again, or delete the file once what it names is deleted at its provider", name, d.path, err))
 		default:
 			problems = append(problems, fmt.Errorf("reading %q in %s: %w", name, d.path, err))
 		}
@@ -114,7 +140,11 @@ func (d *Dir) read(name string) (key string, document []byte, err error) {
 // setAside takes a damaged record out of the way and returns the report.
 func (d *Dir) setAside(name string, cause error) error {
 	if d.tmpfs {
-		if err := unix.Unlinkat(d.fd, name, 0); err != nil {
+		err := unix.Unlinkat(d.fd, name, 0)
+		if errors.Is(err, unix.EISDIR) {
+			err = unix.Renameat(d.fd, name, d.fd, name+tornSuffix)
+		}
+		if err != nil {
 			return fmt.Errorf("removing record %q in %s (%w): %w", name, d.path, cause, err)
 		}
 		return fmt.Errorf("record %q in %s was removed: %w", name, d.path, cause)

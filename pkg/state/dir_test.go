@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -136,6 +137,70 @@ func TestDamagedRecords(t *testing.T) {
 					t.Errorf("told again: %v", err)
 				}
 				must(t, dir.Put("key", []byte("document")))
+			}
+		})
+	}
+}
+
+// After a downgrade, what the newer driver knew of objects at providers is there
+// when it comes back; what was kept in memory can be had again.
+func TestRecordsOfAnotherVersion(t *testing.T) {
+	s := open(t, directories(t))
+	newer := bytes.Replace(encodeRecord("key", []byte("document")), []byte("record/1"), []byte("record/2"), 1)
+	for _, dir := range []*Dir{s.volumes, s.intents} {
+		must(t, os.WriteFile(dir.path+"/"+recordName("key"), newer, 0o600))
+	}
+	_, err := s.intents.All()
+	want := fmt.Sprintf("reading %q in %s: written by another version of the driver: start that version again, or delete the file once what it names is deleted at its provider", recordName("key"), s.intents.path)
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	if content, err := os.ReadFile(s.intents.path + "/" + recordName("key")); err != nil || !bytes.Equal(content, newer) {
+		t.Errorf("on disk is %q, %v", content, err)
+	}
+	_, err = s.volumes.All()
+	want = fmt.Sprintf("record %q in %s was removed: written by another version of the driver", recordName("key"), s.volumes.path)
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	expectOnly(t, s.volumes, map[string][]byte{})
+}
+
+// A directory in a record's place gets out of its way.
+func TestADirectoryIsNoRecord(t *testing.T) {
+	s := open(t, directories(t))
+	for _, dir := range []*Dir{s.volumes, s.intents} {
+		must(t, os.Mkdir(dir.path+"/"+recordName("key"), 0o700))
+		if _, err := dir.All(); err == nil {
+			t.Error("it is not told")
+		}
+		must(t, dir.Put("key", []byte("document")))
+	}
+}
+
+// Records that a successor would not find are refused, before anything is made
+// at a provider.
+func TestADiskThatIsGone(t *testing.T) {
+	const advice = ": the directory was removed, replaced or unmounted while the driver runs: put it back and restart the driver"
+	for name, c := range map[string]struct {
+		lose  func(dir string) error
+		cause error
+	}{
+		"removed":   {os.RemoveAll, unix.ENOENT},
+		"replaced":  {func(dir string) error { return errors.Join(os.Rename(dir, dir+"-old"), os.Mkdir(dir, 0o700)) }, unix.ESTALE},
+		"unmounted": {func(dir string) error { return unix.Unmount(filepath.Dir(dir), unix.MNT_DETACH) }, unix.ENOENT},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := directories(t)
+			must(t, os.MkdirAll(options.StateDir, 0o700))
+			must(t, unix.Mount("disk", options.StateDir, "tmpfs", 0, "mode=0700"))
+			t.Cleanup(func() { unmount(t, options.StateDir) })
+			s := open(t, options)
+			must(t, c.lose(s.intents.path))
+			err := s.intents.Put("key", []byte("document"))
+			want := "storing a record in " + s.intents.path + ": " + c.cause.Error() + advice
+			if !errors.Is(err, connector.ErrUnavailable) || err.Error() != want {
+				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})
 	}

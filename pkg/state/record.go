@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // maxRecord bounds what is stored and read back. A Secret has at most 1 MiB, so
@@ -49,11 +50,19 @@ func encodeRecord(key string, document []byte) []byte {
 	return append(record, document...)
 }
 
-var errDamaged = errors.New("damaged")
+var (
+	errDamaged = errors.New("damaged")
+	// errVersion is a record of a driver that was downgraded since, or of what
+	// looks like one.
+	errVersion = errors.New("written by another version of the driver")
+)
 
 // decodeRecord accepts exactly what encodeRecord writes.
 func decodeRecord(record []byte) (key string, document []byte, err error) {
 	header, rest, _ := bytes.Cut(record, []byte("\n"))
+	if name, _, _ := strings.Cut(recordMagic, "/"); bytes.HasPrefix(header, []byte(name+"/")) && !bytes.HasPrefix(header, []byte(recordMagic)) {
+		return "", nil, errVersion
+	}
 	if !bytes.HasPrefix(header, []byte(recordMagic)) {
 		return "", nil, fmt.Errorf("%w: not a record of this driver", errDamaged)
 	}

@@ -70,7 +70,7 @@ func openRuntime(path string) (root int, marker string, err error) {
 	}
 	content, err := readFile(root, markerName)
 	if err != nil && !errors.Is(err, unix.ENOENT) {
-		return root, "", err
+		return root, "", strange(path, markerName, err)
 	}
 	return root, string(content), nil
 }

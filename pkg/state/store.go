@@ -110,11 +110,11 @@ func (s *Store) openState() (err error) {
 func (s *Store) takeLock() (err error) {
 	s.lockFD, err = unix.Openat(s.stateFD, lockName, unix.O_RDONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return err
+		return strange(s.options.StateDir, lockName, err)
 	}
 	holder, err := readFile(s.stateFD, lockName)
 	if err != nil {
-		return err
+		return strange(s.options.StateDir, lockName, err)
 	}
 	if err := lock(s.lockFD, s.options.StateDir, holderText(holder)); err != nil {
 		return err
@@ -161,14 +161,14 @@ func (s *Store) compareBootID() error {
 		return err
 	}
 	before, err := readFile(s.stateFD, bootIDName)
-	if err != nil && !errors.Is(err, unix.ENOENT) {
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, errDamaged) { // what is damaged is written anew
 		return err
 	}
 	if slices.Equal(before, now) {
 		return nil
 	}
 	s.rebooted = len(before) > 0
-	return writeFile(s.stateFD, bootIDName, now, true)
+	return strange(s.options.StateDir, bootIDName, writeFile(s.stateFD, bootIDName, now, true))
 }
 
 func (s *Store) openRuntime() (err error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -262,6 +263,36 @@ func TestOpenRefuses(t *testing.T) {
 			}
 			if after := descriptors(t); after != before {
 				t.Errorf("%d descriptors before, %d after", before, after)
+			}
+		})
+	}
+}
+
+// The driver's own files are named when something else is in their place. The
+// boot id is only compared, so it is simply written anew.
+func TestOpenAmongStrangeFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		file string
+		make func(path string) error
+		want string // empty = it opens; DIR stands for the directory
+	}{
+		"a directory as lock":    {lockName, func(p string) error { return os.Mkdir(p, 0o700) }, "DIR/lock is not what the driver wrote (is a directory): remove it"},
+		"a link as lock":         {lockName, func(p string) error { return os.Symlink("/etc/passwd", p) }, "DIR/lock is not what the driver wrote (too many levels of symbolic links): remove it"},
+		"a directory as boot-id": {bootIDName, func(p string) error { return os.Mkdir(p, 0o700) }, "DIR/boot-id is not what the driver wrote (is a directory): remove it"},
+		"a link as boot-id":      {bootIDName, func(p string) error { return os.Symlink("/etc/passwd", p) }, ""},
+		"a huge boot-id":         {bootIDName, func(p string) error { return errors.Join(os.WriteFile(p, nil, 0o600), os.Truncate(p, 1<<30)) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := directories(t)
+			must(t, os.MkdirAll(options.StateDir, 0o700))
+			must(t, c.make(filepath.Join(options.StateDir, c.file)))
+			if c.want == "" {
+				open(t, options)
+				return
+			}
+			_, err := Open(t.Context(), options)
+			if want := strings.Replace(c.want, "DIR", options.StateDir, 1); !errors.Is(err, connector.ErrPrecondition) || err.Error() != want {
+				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})
 	}
