@@ -45,6 +45,7 @@ type run struct {
 
 	up      time.Time       // when the process started
 	faulted time.Time       // when something was last made to fail
+	lost    time.Time       // when the runtime directory last was
 	faulty  bool            // something is made to fail now
 	passing atomic.Bool     // nothing happens but that time passes
 	loose   map[string]bool // slots of which a record may be left, because its deletion failed

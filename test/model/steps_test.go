@@ -59,7 +59,7 @@ func (r *run) pass(d time.Duration, kubelet bool) *violation {
 // link lately.
 func (r *run) calm(i int) bool {
 	gone := slices.ContainsFunc(r.slots, func(s *slot) bool { return !s.vanished.IsZero() })
-	return r.passing.Load() && !gone && r.quiet(time.Now()) && !r.world.cutOff(i) &&
+	return r.passing.Load() && !gone && r.quiet(time.Now()) && !r.world.cutOff(i) && (r.lost.IsZero() || time.Since(r.lost) > recovery) &&
 		min(r.healthyFor("a", []int{i}), r.healthyFor("b", []int{i})) > recovery
 }
 
@@ -177,6 +177,7 @@ func (r *run) halt(s step) *violation {
 // with it the mounts, or not.
 func (r *run) forgotten(unmounted bool) {
 	r.books.excuse(time.Time{})
+	r.lost = time.Now()
 	clear(r.loose)
 	for _, s := range r.slots {
 		switch {
