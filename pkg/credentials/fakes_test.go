@@ -311,6 +311,7 @@ type node struct {
 	heard    *listener
 	audited  *book
 	metrics  *metrics.Metrics
+	rebooted bool // for again
 	stop     func()
 }
 
@@ -343,7 +344,7 @@ func (n *node) againWith(t *testing.T) (*node, error) {
 	next.metrics = metrics.New(prometheus.NewRegistry(), "test")
 	m, err := credentials.New(credentials.Options{
 		Definitions: definitions(n.provider), Objects: n.objects, Clients: clients{}, Credentials: n.leased, Intents: n.intents,
-		Audit: n.audited, Metrics: next.metrics, NamePrefix: "regcred-test", Linger: linger,
+		Audit: n.audited, Metrics: next.metrics, NamePrefix: "regcred-test", Linger: linger, Rebooted: n.rebooted,
 	})
 	if err != nil {
 		t.Fatal(err)
