@@ -311,7 +311,6 @@ type node struct {
 	heard    *listener
 	audited  *book
 	metrics  *metrics.Metrics
-	rebooted bool // for again
 	stop     func()
 }
 
@@ -344,7 +343,7 @@ func (n *node) againWith(t *testing.T) (*node, error) {
 	next.metrics = metrics.New(prometheus.NewRegistry(), "test")
 	m, err := credentials.New(credentials.Options{
 		Definitions: definitions(n.provider), Objects: n.objects, Clients: clients{}, Credentials: n.leased, Intents: n.intents,
-		Audit: n.audited, Metrics: next.metrics, NamePrefix: "regcred-test", Linger: linger, Rebooted: n.rebooted,
+		Audit: n.audited, Metrics: next.metrics, NamePrefix: "regcred-test", Linger: linger,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/metrics"
 )
 
-// Options are what a Manager works with; all but Linger and Rebooted are required.
+// Options are what a Manager works with; all but Linger are required.
 type Options struct {
 	Definitions []issuers.Definition
 	Objects     Objects
@@ -28,9 +28,6 @@ type Options struct {
 	// NamePrefix starts the names of objects at providers, so that what a
 	// lost node left can be told from what others made.
 	NamePrefix string
-	// Rebooted: the node was booted since the records were written, so that no
-	// pod shows what they are about.
-	Rebooted bool
 	// Linger is how long a credential without holders waits for the next one.
 	Linger time.Duration
 }

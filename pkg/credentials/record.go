@@ -195,24 +195,10 @@ func (m *Manager) Load() error {
 		m.forgetUnused(s, time.Now().Round(0))
 		m.showExpiry(s.connector.Ref)
 	}
-	m.revokeUnaccounted(unaccounted, len(documents) == 0 && credentialsErr == nil)
-	return errors.Join(errs...)
-}
-
-// lostGrace is how long a credential stays valid that volumes may show although
-// its record is lost: each gets another one when the kubelet publishes it again.
-const lostGrace = 10 * time.Minute
-
-// revokeUnaccounted queues the objects that no credential accounts for. Where
-// there is no credential at all, all records are lost, and not with a boot that
-// ended the pods too: then what was obtained is still in their files.
-func (m *Manager) revokeUnaccounted(unaccounted map[string]*revocation, noCredentials bool) {
-	for name, r := range unaccounted {
+	for name := range unaccounted {
 		m.revokeSoon(name, nil)
-		if noCredentials && !m.Rebooted && r.CredentialID != "" {
-			r.nextAt = time.Now().Round(0).Add(lostGrace)
-		}
 	}
+	return errors.Join(errs...)
 }
 
 // restoreShared rebuilds a credential. When all intents could be read, one whose

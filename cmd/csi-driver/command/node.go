@@ -123,7 +123,7 @@ func (p Program) parts(o nodeOptions, policy issuers.Policy, source *files.Sourc
 	measured := metrics.New(registry, p.Version)
 	leases, err := p.credentials(source, policy, credentials.Options{
 		Credentials: store.Credentials(), Intents: store.Intents(), Audit: log, Metrics: measured,
-		NamePrefix: namePrefix(o.clusterID, o.nodeID), Linger: o.linger, Rebooted: store.Rebooted(),
+		NamePrefix: namePrefix(o.clusterID, o.nodeID), Linger: o.linger,
 	})
 	if err != nil {
 		return nil, err
