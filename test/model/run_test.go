@@ -47,7 +47,7 @@ type run struct {
 	faulted time.Time       // when something was last made to fail
 	lost    time.Time       // when the runtime directory last was
 	faulty  bool            // something is made to fail now
-	passing atomic.Bool     // nothing happens but that time passes
+	passing atomic.Bool     // nothing happens but that time passes, and nothing went wrong lately
 	loose   map[string]bool // slots of which a record may be left, because its deletion failed
 
 	mu    sync.Mutex

@@ -38,7 +38,7 @@ func (r *run) pass(d time.Duration, kubelet bool) *violation {
 	for d > 0 {
 		now := min(d, piece)
 		d -= now
-		r.passing.Store(true)
+		r.passing.Store(r.undisturbed())
 		time.Sleep(now)
 		r.passing.Store(false)
 		if kubelet {
@@ -55,11 +55,17 @@ func (r *run) pass(d time.Duration, kubelet bool) *violation {
 	return nil
 }
 
+// undisturbed reports whether nothing went wrong lately beside what the world
+// shows.
+func (r *run) undisturbed() bool {
+	gone := slices.ContainsFunc(r.slots, func(s *slot) bool { return !s.vanished.IsZero() })
+	return !gone && r.quiet(time.Now()) && (r.lost.IsZero() || time.Since(r.lost) > recovery)
+}
+
 // calm reports whether nothing but time passes, and nothing went wrong with a
 // link lately.
 func (r *run) calm(i int) bool {
-	gone := slices.ContainsFunc(r.slots, func(s *slot) bool { return !s.vanished.IsZero() })
-	return r.passing.Load() && !gone && r.quiet(time.Now()) && !r.world.cutOff(i) && (r.lost.IsZero() || time.Since(r.lost) > recovery) &&
+	return r.passing.Load() && !r.world.cutOff(i) &&
 		min(r.healthyFor("a", []int{i}), r.healthyFor("b", []int{i})) > recovery
 }
 
@@ -164,7 +170,7 @@ func (r *run) halt(s step) *violation {
 	if s.words[0] != "stop" {
 		r.forgotten(s.words[0] == "reboot")
 	}
-	r.passing.Store(s.words[0] == "stop")
+	r.passing.Store(s.words[0] == "stop" && r.undisturbed())
 	v := r.start()
 	r.passing.Store(false)
 	if v != nil {
