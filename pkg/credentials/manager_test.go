@@ -495,6 +495,9 @@ func TestALostIntentIsMadeGood(t *testing.T) {
 				}
 				n.intents.torn = false
 				restored, ok := next.Restore(lease.Key(), "a", pod{})
+				if got := password(restored); got != "password-1" {
+					t.Errorf("until then a running pod has %q", got)
+				}
 				next.run(t)
 				if !ok || password(restored) != c.password || len(n.provider.objects()) != 1 || len(n.intents.keys()) != 1 {
 					t.Errorf("restored %v, %q; objects %v, intents %v", ok, password(restored), n.provider.objects(), n.intents.keys())

@@ -203,7 +203,8 @@ func (m *Manager) Load() error {
 
 // restoreShared rebuilds a credential. When all intents could be read, one whose
 // intent is not among them was revoked, and only its record could not be
-// deleted; or the intent was lost: it is not used, and revoked again.
+// deleted; or the intent was lost. Either way another one takes its place before
+// anybody new gets it; pods that show it keep it until then.
 func (m *Manager) restoreShared(key string, document []byte, allIntents bool) (*shared, error) {
 	var r sharedRecord
 	if err := json.Unmarshal(document, &r); err != nil || r.Connector == nil {
@@ -224,7 +225,7 @@ func (m *Manager) restoreShared(key string, document []byte, allIntents bool) (*
 	}
 	s.hosts = s.current.Hosts()
 	if m.makeGood(s, r.Current) && allIntents {
-		m.emptyNow(s, "it was revoked")
+		s.renewNow, s.cutOverlap = true, true
 	}
 	now := time.Now().Round(0)
 	m.emptyEnded(s, now) // before anything is rendered from it
