@@ -16,11 +16,11 @@ func doing(what string, err error) error {
 	case errors.Is(err, unix.ENAMETOOLONG):
 		return connector.Errorf(connector.ErrInvalid, "%.200s: %w", what, err)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return fmt.Errorf("%s: %w: %w", what, connector.ErrExhausted, err)
+		return connector.Errorf(connector.ErrExhausted, "%s: %w", what, err)
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
-		return fmt.Errorf("%s: %w: raise the limit of open files: %w", what, connector.ErrExhausted, err)
+		return connector.Errorf(connector.ErrExhausted, "%s: %w: raise the limit of open files", what, err)
 	case errors.Is(err, unix.ENOMEM):
-		return fmt.Errorf("%s: %w: raise the driver's memory limit: %w", what, connector.ErrExhausted, err)
+		return connector.Errorf(connector.ErrExhausted, "%s: %w: raise the driver's memory limit", what, err)
 	default:
 		return fmt.Errorf("%s: %w", what, err)
 	}
@@ -30,8 +30,8 @@ func doing(what string, err error) error {
 func writing(path string, err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("writing %s: %w: a volume holds %s bytes in %s files, old and new content together; ask for fewer configurations or smaller CA bundles: %w",
-			path, connector.ErrExhausted, sizeLimit, inodeLimit, err)
+		return connector.Errorf(connector.ErrExhausted, "writing %s: %w: a volume holds %s bytes in %s files, old and new content together: ask for fewer configurations, or make the Secret or the CA bundles smaller",
+			path, err, sizeLimit, inodeLimit)
 	case errors.Is(err, unix.EINVAL):
 		return fmt.Errorf("writing %s: %w: is the volume's group known in the driver's user namespace?", path, err)
 	default:

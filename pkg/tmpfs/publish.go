@@ -2,7 +2,6 @@ package tmpfs
 
 import (
 	"errors"
-	"fmt"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -154,7 +153,7 @@ func (d *Disk) attach(mount, parent int, name string, place volume.Place) error 
 		_ = unix.Unlinkat(parent, name, unix.AT_REMOVEDIR) // the first error tells more
 	}
 	if errors.Is(err, unix.ENOSPC) {
-		return fmt.Errorf("mounting at %s: %w: the node's disk is full or its limit of mounts reached (sysctl fs.mount-max): %w", place.Target, connector.ErrExhausted, err)
+		return connector.Errorf(connector.ErrExhausted, "mounting at %s: %w: the node's disk is full or its limit of mounts reached (sysctl fs.mount-max)", place.Target, err)
 	}
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOTDIR) { // a symlink, or a file
 		return connector.Errorf(connector.ErrPrecondition, "mounting at %s: the directory was replaced meanwhile: %w", place.Target, err)
