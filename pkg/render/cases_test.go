@@ -198,6 +198,10 @@ func cases() map[string]render.Input {
 		"fields-static": input("fields", forever()),
 		"fields-hosts": input("fields", with(source("ecr", basic("*.dkr.ecr.*.amazonaws.com", "AWS", "ecr"), anonymous("public.ecr.aws")),
 			hosts("2.dkr.ecr.eu-west-1.amazonaws.com", "1.dkr.ecr.us-east-1.amazonaws.com")...)),
+		"fields-shadowed": {Configurations: []string{"docker-config", "fields"}, Sources: []render.Source{
+			with(source("shadowed", anonymous("reg.example"), basic("*.example", "wide", "wide")), hosts("reg.example")...),
+		}},
+		"fields-precedence": input("fields", with(source("exact", basic("reg.example", "a", "a"), basic("*.example", "b", "b")), hosts("reg.example")...)),
 		"fields-several": input("fields", source("harbor", basic("harbor.example.com", "robot", "harbor")),
 			emptied(source("gone"), "expired"), rename(source("x", basic("harbor.example.com", "other", "other")), "team-a/x"),
 			rename(source("y", connector.Entry{Key: key("acr.example"), IdentityToken: secret("refresh")}), "cluster:y")),

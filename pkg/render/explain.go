@@ -75,7 +75,7 @@ func Explain(in Input) (Explanation, error) {
 type placed struct {
 	file, entry string
 	plan        *plan
-	host        *host // nil = the only source of the plan
+	host        *host // nil = all hosts of the plan that have a login
 	credential  bool  // it carries the credential
 }
 
@@ -86,24 +86,25 @@ func (o *output) place(p *plan, host int, file, entry string) {
 
 func (at placed) placement() Placement {
 	out := Placement{File: at.file, Entry: at.entry}
-	if at.host == nil {
-		out.Connector = at.plan.Sources[0].Connector
-		for _, e := range at.plan.Sources[0].Credential.Entries {
-			out.From = append(out.From, e.Key)
-		}
-		return out
+	hosts := at.plan.hosts
+	if at.host != nil {
+		hosts = []host{*at.host}
 	}
-	out.Connector = at.host.owner.Connector
-	if at.credential {
-		kept, _ := choose(at.plan.voice(at.host.owner).matching(at.host.name))
-		for _, e := range kept {
-			if !e.Anonymous {
+	for i := range hosts {
+		h := &hosts[i]
+		logins := at.plan.logins(h)
+		if at.host == nil && len(logins) == 0 {
+			continue
+		}
+		out.Connector = h.owner.Connector
+		for _, e := range logins {
+			if at.credential && !slices.Contains(out.From, e.Key) { // a glob serves many hosts
 				out.From = append(out.From, e.Key)
 			}
 		}
-	}
-	for _, s := range at.plan.shadowed(at.host) {
-		out.Rules = append(out.Rules, s.Rule)
+		for _, s := range at.plan.shadowed(h) {
+			out.Rules = append(out.Rules, s.Rule)
+		}
 	}
 	slices.Sort(out.Rules)
 	out.Rules = slices.Compact(out.Rules)

@@ -66,6 +66,24 @@ func TestExplainFields(t *testing.T) {
 	}
 }
 
+// A value file is made from what precedence kept, and says by which rule.
+func TestExplainFieldsTellsRules(t *testing.T) {
+	s := with(source("a", basic("*.example", "b", "b"), anonymous("open.example"), basic("reg.example", "u", "p")), hosts("reg.example", "open.example")...)
+	got, err := render.Explain(render.Input{
+		Configurations: []string{"fields"}, Exclude: []string{"auth", "expiry", "registry", "username"}, Sources: []render.Source{s},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, rules := []connector.Key{{Host: "reg.example"}}, []connector.Rule{connector.LiteralHost}
+	if diff := cmp.Diff([]render.Placement{
+		{File: ".dockerconfigjson", Entry: "reg.example", Connector: s.Connector, From: from, Rules: rules},
+		{File: "password", Connector: s.Connector, From: from, Rules: rules},
+	}, got.Placements); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestExplainRefusesAsRenderDoes(t *testing.T) {
 	in := render.Input{Configurations: []string{"none"}}
 	_, want := render.Render(in)

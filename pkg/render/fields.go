@@ -33,7 +33,8 @@ func fieldPaths(p *plan) []string {
 //	expiry             RFC 3339, UTC; absent when nothing tells the end
 //	.dockerconfigjson  config.json of this connector alone; {} when emptied
 //
-// and what the issuer adds. A connector speaks for itself here: who wins a
+// and what the issuer adds; nothing but .dockerconfigjson where no host may use
+// a login, because anonymous entries stand before them all. A connector speaks for itself here: who wins a
 // host plays no part, and with several connectors each has its own folder.
 // Entries of one credential may differ in host only: one file holds one
 // password.
@@ -67,9 +68,13 @@ func fieldsOf(s Source, folder string) (output, error) {
 	refuse := func(format string, args ...any) error {
 		return connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: %s", name, s.Connector, fmt.Sprintf(format, args...))
 	}
+	alone, err := newPlan(Input{Sources: []Source{s}})
+	if err != nil {
+		return output{}, err
+	}
 	var entries []connector.Entry
-	if s.Credential != nil {
-		entries = slices.DeleteFunc(slices.Clone(s.Credential.Entries), func(e connector.Entry) bool { return e.Anonymous })
+	for i := range alone.hosts {
+		entries = append(entries, alone.logins(&alone.hosts[i])...)
 	}
 	for _, e := range entries {
 		if err := checkText(e); err != nil {
@@ -80,16 +85,12 @@ func fieldsOf(s Source, folder string) (output, error) {
 				entries[0].Key, e.Key)
 		}
 	}
-	alone, err := newPlan(Input{Sources: []Source{s}})
-	if err != nil {
-		return output{}, err
-	}
 	config, err := authsOf(name, folder+".dockerconfigjson", alone)
 	if err != nil {
 		return output{}, err
 	}
 	out := output{files: []File{config.file}, omitted: config.omitted, placed: config.placed}
-	if s.Credential == nil {
+	if len(entries) == 0 { // emptied, or no host may use what there is
 		return out, nil
 	}
 	add := func(f File) {
@@ -97,12 +98,10 @@ func fieldsOf(s Source, folder string) (output, error) {
 		out.files = append(out.files, f)
 		out.placed = append(out.placed, placed{file: f.Path, plan: alone, credential: true})
 	}
-	if len(entries) > 0 {
-		for _, f := range entryFields(entries[0]) {
-			add(f)
-		}
-		add(File{Path: "registry", Data: []byte(strings.Join(served(alone), "\n"))})
+	for _, f := range entryFields(entries[0]) {
+		add(f)
 	}
+	add(File{Path: "registry", Data: []byte(strings.Join(served(alone), "\n"))})
 	if at := seconds(s.Credential.ExpiresAt); !at.IsZero() {
 		add(File{Path: "expiry", Data: []byte(at.Format(time.RFC3339))})
 	}
@@ -118,9 +117,9 @@ func fieldsOf(s Source, folder string) (output, error) {
 // served lists the hosts for which a connector has a credential, sorted.
 func served(p *plan) []string {
 	var names []string
-	for _, h := range p.hosts {
-		if slices.ContainsFunc(h.entries, func(e connector.Entry) bool { return !e.Anonymous }) {
-			names = append(names, h.name)
+	for i := range p.hosts {
+		if len(p.logins(&p.hosts[i])) > 0 {
+			names = append(names, p.hosts[i].name)
 		}
 	}
 	return names

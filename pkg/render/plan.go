@@ -82,6 +82,13 @@ func (p *plan) emptied() bool {
 	return slices.ContainsFunc(p.Sources, func(s Source) bool { return s.Credential == nil })
 }
 
+// logins lists the entries that a client is given for a host, by precedence
+// and with the keys that the issuer gave them.
+func (p *plan) logins(h *host) []connector.Entry {
+	kept, _ := choose(p.voice(h.owner).matching(h.name))
+	return slices.DeleteFunc(slices.Clone(kept), func(e connector.Entry) bool { return e.Anonymous })
+}
+
 // host returns the plan for one host.
 func (p *plan) host(name string) (host, bool) {
 	i, ok := slices.BinarySearchFunc(p.hosts, name, func(h host, name string) int { return cmp.Compare(h.name, name) })

@@ -36,6 +36,10 @@ var fieldsOfVolume = map[string]map[string]string{
 		"team-a_x/registry": "harbor.example.com", "team-a_x/expiry": "2026-11-22T05:00:00Z",
 		"cluster__y/token": "s3cr3t-refresh", "cluster__y/registry": "acr.example", "cluster__y/expiry": "2026-11-22T05:00:00Z",
 	},
+	"fields-shadowed": {},
+	"fields-precedence": {
+		"username": "a", "password": "s3cr3t-a", "auth": "a:s3cr3t-a", "registry": "reg.example", "expiry": "2026-11-22T05:00:00Z",
+	},
 	"everything": singleFields(""),
 	"excluded":   singleFields(""),
 	"everything-emptied": {

@@ -200,7 +200,7 @@ func TestRenderRefuses(t *testing.T) {
 		{"missing connector", []string{"--connectors", "none"}, "connector ci/none does not exist in the pod's namespace: create it or correct the volume attribute connectors"},
 		{"another's connector", []string{"--connectors", "other/foreign"}, "connector other/foreign does not exist or its spec.access does not admit ServiceAccount ci/default"},
 		{"missing Secret", []string{"--connectors", "foreign", "--namespace", "other"}, `connector other/foreign: obtaining a credential for ServiceAccount other/default: Secret "foreign" does not exist in the Connector's namespace`},
-		{"two credentials for one file", []string{"--connectors", "corp,hub", "--configuration", "fields"}, "configuration fields: connector ci/corp: password: there are different credentials for *.example.com and harbor.example.com, and one file holds one: leave one of them in the Connector, or use docker-config"},
+		{"two credentials for one file", []string{"--connectors", "corp,hub", "--configuration", "fields"}, "configuration fields: connector ci/corp: password: there are different credentials for harbor.example.com and *.example.com, and one file holds one: leave one of them in the Connector, or use docker-config"},
 		{"foreign files", []string{"--connectors", "corp", "--out", foreign}, "--out: " + foreign + " holds what is not to be written now: notes: remove it, or name an empty or missing directory"},
 		{"missing token file", []string{"--connectors", "corp", "--token", "aud=testdata/none"}, `--token for audience "aud": open testdata/none: no such file or directory`},
 	} {
