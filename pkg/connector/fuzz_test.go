@@ -10,8 +10,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -321,9 +323,12 @@ func FuzzHost(f *testing.F) {
 		if joined := name + ":" + port; port != "" && joined != host || port == "" && name != host {
 			t.Errorf("%q is split into %q and %q", host, name, port)
 		}
+		if number, err := strconv.Atoi(port); port != "" && (err != nil || number < 1 || number > 65535 || strconv.Itoa(number) != port) {
+			t.Errorf("%q has port %q", host, port)
+		}
 		u, err := url.Parse("https://" + host + "/v2/")
-		if strings.HasPrefix(host, "[") && err != nil {
-			return // not every text in brackets is an address; who calls it is told so
+		if err == nil && strings.HasPrefix(host, "[") && net.ParseIP(u.Hostname()).To16() == nil {
+			t.Errorf("%q is no address", host)
 		}
 		if err != nil || u.Host != host || u.User != nil || u.Path != "/v2/" || u.Port() != port {
 			t.Errorf("%q leads to %+v, %v", host, u, err)

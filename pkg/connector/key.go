@@ -1,7 +1,9 @@
 package connector
 
 import (
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -44,18 +46,32 @@ func ParseKey(s string) (Key, error) {
 	return Key{Host: host, Path: path}, nil
 }
 
-// CanonicalHost checks host[:port], lowers its case and folds Docker Hub's
-// names. The error wraps ErrInvalid.
+// CanonicalHost checks host[:port], lowers its case, writes an IPv6 address in
+// its one canonical form (RFC 5952) and folds Docker Hub's names. The error
+// wraps ErrInvalid.
 func CanonicalHost(hostport string) (string, error) {
 	lower := strings.ToLower(hostport)
 	name, port := SplitPort(lower)
-	if !isHostName(name) || strings.HasSuffix(lower, ":") || !isPort(port) {
+	withPort := len(name) < len(lower)
+	if address, bracketed := strings.CutPrefix(name, "["); bracketed {
+		canonical, ok := canonicalIPv6(address)
+		if !ok {
+			return "", Errorf(ErrInvalid, "registry host %q: what stands in brackets is no IPv6 address: write, for example, [2001:db8::1]", hostport)
+		}
+		name = canonical
+	} else if !isHostName(name) || withPort && strings.Trim(port, "0123456789") != "" {
 		return "", Errorf(ErrInvalid, "registry host %q: write host or host:port, without scheme, path or user", hostport)
 	}
-	if slices.Contains(dockerHubNames, lower) {
+	if withPort {
+		if !isPort(port) {
+			return "", Errorf(ErrInvalid, "registry host %q: the port must be a number from 1 to 65535, without a zero before it", hostport)
+		}
+		return name + ":" + port, nil
+	}
+	if slices.Contains(dockerHubNames, name) {
 		return DockerHub, nil
 	}
-	return lower, nil
+	return name, nil
 }
 
 // SplitPort cuts a trailing :port off, leaving a bracketed IPv6 address whole.
@@ -67,19 +83,31 @@ func SplitPort(host string) (name, port string) {
 }
 
 func isPort(port string) bool {
-	return len(port) <= 5 && strings.Trim(port, "0123456789") == ""
+	number, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && number > 0 && port[0] != '0'
 }
 
-func isHostName(name string) bool {
-	if inner, ok := strings.CutPrefix(name, "["); ok {
-		inner, ok = strings.CutSuffix(inner, "]")
-		return ok && inner != "" && strings.Trim(inner, "0123456789abcdef:.") == ""
+// canonicalIPv6 reads an address with the bracket that closes it. A zone means
+// something on one node only; an IPv4 address has a name without brackets.
+func canonicalIPv6(closed string) (name string, ok bool) {
+	text, ok := strings.CutSuffix(closed, "]")
+	address, err := netip.ParseAddr(text)
+	if !ok || err != nil || !address.Is6() || address.Is4In6() || address.Zone() != "" {
+		return "", false
 	}
+	return "[" + address.String() + "]", true
+}
+
+// isHostName takes names by the rules of RFC 1123, with _ within a label, which
+// some networks have, and with a * at any place of it.
+func isHostName(name string) bool {
 	if name == "" || len(name) > 253 {
 		return false
 	}
+	const ends = "abcdefghijklmnopqrstuvwxyz0123456789*"
 	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_*") != "" {
+		if label == "" || strings.Trim(label, ends+"-_") != "" ||
+			!strings.Contains(ends, label[:1]) || !strings.Contains(ends, label[len(label)-1:]) {
 			return false
 		}
 	}

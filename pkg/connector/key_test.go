@@ -28,12 +28,22 @@ func TestParseKey(t *testing.T) {
 		{"registry-1.docker.io/library", "docker.io/library"},
 		{"*.dkr.ecr.*.amazonaws.com", "*.dkr.ecr.*.amazonaws.com"},
 		{"[fd00::1]:5000/a", "[fd00::1]:5000/a"},
+		{"[2001:DB8:0::0:1]", "[2001:db8::1]"},
+		{"reg.io:65535", "reg.io:65535"},
+		{"docker.io:443", "docker.io:443"},
+		{"a_b.io", "a_b.io"},
+		{"a*-b.io", "a*-b.io"},
 	} {
 		if got := key(t, tc.in).String(); got != tc.want {
 			t.Errorf("%q is read as %q, want %q", tc.in, got, tc.want)
 		}
 	}
-	for _, in := range []string{"", "https://", "ftp://reg.io", "user@reg.io", "reg.io:port", "reg.io:", "reg io", "reg..io", "reg.io/a b", "reg[0-9].io", "reg?.io", "reg.io//a", "reg.io/a?b"} {
+	for _, in := range []string{
+		"", "https://", "ftp://reg.io", "user@reg.io", "reg.io:port", "reg.io:", "reg io", "reg..io", "reg.io/a b", "reg[0-9].io", "reg?.io", "reg.io//a", "reg.io/a?b",
+		"reg.io:0", "reg.io:0443", "reg.io:65536", "reg.io:99999", "reg.io:+1", ":5000",
+		"[:::::]", "[1]", "[]", "[::1", "::1", "[::1]x", "[127.0.0.1]", "[::ffff:127.0.0.1]", "[fe80::1%eth0]",
+		"-.-", "-a.io", "a-.io", "a.-b", "_a.io", "a.io_", "*-.io",
+	} {
 		if _, err := connector.ParseKey(in); !errors.Is(err, connector.ErrInvalid) {
 			t.Errorf("%q: %v", in, err)
 		}

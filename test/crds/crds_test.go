@@ -156,7 +156,7 @@ func TestGoodManifests(t *testing.T) {
 	}
 }
 
-const mirrorPattern = `^[hH][tT][tT][pP][sS]?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?(/([!-"$&->@-~]|%[0-9A-Fa-f]{2})*)?$`
+const mirrorPattern = `^[hH][tT][tT][pP][sS]?://(\[[0-9a-fA-F.]*:[0-9a-fA-F:.]*\]|[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/([!-"$&->@-~]|%[0-9A-Fa-f]{2})*)?$`
 
 // TestAgreement feeds the API server the specs of pkg/apis/v1alpha1's test of
 // the same name.

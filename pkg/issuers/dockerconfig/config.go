@@ -33,7 +33,8 @@ type Config struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=260
-	// +kubebuilder:validation:items:Pattern=`^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_*-]+(\.[A-Za-z0-9_*-]+)*)(:[0-9]{1,5})?$`
+	// +kubebuilder:validation:items:Pattern=`^(\[[0-9a-fA-F.]*:[0-9a-fA-F:.]*\]|[A-Za-z0-9*]([A-Za-z0-9_*-]*[A-Za-z0-9*])?(\.[A-Za-z0-9*]([A-Za-z0-9_*-]*[A-Za-z0-9*])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$`
+	// +kubebuilder:validation:items:XValidation:rule="!self.contains('[') || isIP(self.split('[')[1].split(']')[0])",message="what stands in brackets is no IPv6 address"
 	Hosts []string `json:"hosts,omitzero"`
 }
 

@@ -50,7 +50,8 @@ type Entry struct {
 	// comes before a pattern, then no pattern in the path, then the longer
 	// path, then more literal characters, then the order of the list.
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^([hH][tT][tT][pP][sS]?://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_*-]+(\.[A-Za-z0-9_*-]+)*)(:[0-9]{1,5})?(/[a-z0-9*]+((\.|_|__|-+)[a-z0-9*]+)*)*/?$`
+	// +kubebuilder:validation:Pattern=`^([hH][tT][tT][pP][sS]?://)?(\[[0-9a-fA-F.]*:[0-9a-fA-F:.]*\]|[A-Za-z0-9*]([A-Za-z0-9_*-]*[A-Za-z0-9*])?(\.[A-Za-z0-9*]([A-Za-z0-9_*-]*[A-Za-z0-9*])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[a-z0-9*]+((\.|_|__|-+)[a-z0-9*]+)*)*/?$`
+	// +kubebuilder:validation:XValidation:rule="!self.contains('[') || isIP(self.split('[')[1].split(']')[0])",message="what stands in brackets is no IPv6 address"
 	// +kubebuilder:validation:XValidation:rule="!self.contains('**')",message="write * for **, or leave the end of a path out, which serves everything below"
 	// +kubebuilder:validation:XValidation:rule="self.split('*').size() <= 9",message="at most 8 asterisks stand in one pattern"
 	Match string `json:"match"`

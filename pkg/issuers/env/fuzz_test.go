@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -102,7 +103,7 @@ func FuzzMatch(f *testing.F) {
 			return
 		}
 		issuer, err := env.Definition().New(config)
-		schema := matchPattern.MatchString(match) && len(match) <= 512 && !strings.Contains(match, "**") && strings.Count(match, "*") <= 8
+		schema := matchPattern.MatchString(match) && len(match) <= 512 && !strings.Contains(match, "**") && strings.Count(match, "*") <= 8 && addressRule(match)
 		if err != nil {
 			if schema && len(match) <= 250 { // a schema does not count host and path apart
 				t.Errorf("%q: the schema takes it, and the code says %v", match, err)
@@ -120,4 +121,12 @@ func FuzzMatch(f *testing.F) {
 }
 
 // matchPattern is the pattern of entries[].match in the schema.
-var matchPattern = regexp.MustCompile(`^([hH][tT][tT][pP][sS]?://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_*-]+(\.[A-Za-z0-9_*-]+)*)(:[0-9]{1,5})?(/[a-z0-9*]+((\.|_|__|-+)[a-z0-9*]+)*)*/?$`)
+var matchPattern = regexp.MustCompile(`^([hH][tT][tT][pP][sS]?://)?(\[[0-9a-fA-F.]*:[0-9a-fA-F:.]*\]|[A-Za-z0-9*]([A-Za-z0-9_*-]*[A-Za-z0-9*])?(\.[A-Za-z0-9*]([A-Za-z0-9_*-]*[A-Za-z0-9*])?)*)(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[a-z0-9*]+((\.|_|__|-+)[a-z0-9*]+)*)*/?$`)
+
+// addressRule is the schema's rule for what stands in brackets.
+func addressRule(match string) bool {
+	_, after, bracketed := strings.Cut(match, "[")
+	text, _, _ := strings.Cut(after, "]")
+	ip := net.ParseIP(text)
+	return !bracketed || ip != nil && ip.To4() == nil
+}
