@@ -138,6 +138,9 @@ func (n *node) expected(live []kubelet.Volume) (items []string, err error) {
 	if n.killer != nil {
 		items = append(items, "seccomp.sock")
 	}
+	if n.disk {
+		items = append(items, "mount driver/state")
+	}
 	objects := map[string]bool{}
 	for _, v := range live {
 		dir := strings.TrimPrefix(filepath.Dir(n.kubelet.Target(v)), n.dir+"/")

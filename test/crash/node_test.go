@@ -37,6 +37,7 @@ type node struct {
 	driver   *driver.Driver
 	kubelet  *kubelet.Kubelet
 	killer   *killer // nil unless asked for
+	disk     bool    // the state directory is a file system of its own
 	kept     bool    // a new credential was, when it was killed last
 	where    string  // the driver was killed last, while that is being mended
 }
@@ -194,6 +195,16 @@ func (n *node) descriptors() []string {
 	}
 	slices.Sort(open)
 	return open
+}
+
+// giveDisk restarts the driver with a state directory on a disk of its own.
+func (n *node) giveDisk() {
+	n.t.Helper()
+	must(n.t, n.driver.Stop())
+	must(n.t, os.MkdirAll(n.driver.StateDir(), 0o700))
+	must(n.t, unix.Mount("disk", n.driver.StateDir(), "tmpfs", 0, "mode=0700,size=1m"))
+	n.disk = true
+	must(n.t, n.start())
 }
 
 // restart kills the driver, if it lives, and runs it again in peace.
