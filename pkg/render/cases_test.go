@@ -202,6 +202,10 @@ func cases() map[string]render.Input {
 			with(source("shadowed", anonymous("reg.example"), basic("*.example", "wide", "wide")), hosts("reg.example")...),
 		}},
 		"fields-precedence": input("fields", with(source("exact", basic("reg.example", "a", "a"), basic("*.example", "b", "b")), hosts("reg.example")...)),
+		// The second's login is in its folder, and is lost in config.json.
+		"fields-beside": {Configurations: []string{"docker-config", "fields"}, Sources: []render.Source{
+			source("c", basic("reg.example", "c", "c")), source("d", basic("reg.example", "d", "d")),
+		}},
 		"fields-several": input("fields", source("harbor", basic("harbor.example.com", "robot", "harbor")),
 			emptied(source("gone"), "expired"), rename(source("x", basic("harbor.example.com", "other", "other")), "team-a/x"),
 			rename(source("y", connector.Entry{Key: key("acr.example"), IdentityToken: secret("refresh")}), "cluster:y")),

@@ -13,6 +13,8 @@ import (
 type configuration struct {
 	name  string
 	alias string // an older spelling, or empty
+	// apart: each connector speaks for itself, whoever wins a host.
+	apart bool
 	// paths are what render may produce beside what is in its answer today,
 	// directories with a trailing slash: leaving such a file out is no
 	// mistake while it happens to be missing.
@@ -36,7 +38,7 @@ func configurations() []configuration {
 		{name: "buildkitd", paths: always(buildkitdFile, "certs/"), render: buildkitd},
 		{name: "docker-config", alias: "registry-config", paths: always(configFile), render: dockerConfig},
 		{name: "dockerd", paths: always(daemonFile, "certs.d/"), render: dockerd},
-		{name: "fields", paths: fieldPaths, render: fields},
+		{name: "fields", apart: true, paths: fieldPaths, render: fields},
 	}
 }
 

@@ -112,22 +112,23 @@ func (at placed) placement() Placement {
 }
 
 // shadowed lists what stands back for one host: entries of the owner behind
-// better ones, and all of the connectors that come later.
+// better ones, and all of the other connectors that claim it.
 func (p *plan) shadowed(h *host) []Shadowed {
 	owner := p.voice(h.owner)
-	kept, lost := choose(owner.matching(h.name))
-	var all []Shadowed
-	for _, s := range lost {
-		_, rule := connector.Decide(s.by.Key, s.entry.Key)
-		all = append(all, Shadowed{
-			Host: h.name, Key: s.entry.Key, Connector: h.owner.Connector, By: s.by.Key, ByConnector: h.owner.Connector, Rule: rule,
-		})
+	if !p.together {
+		var all []Shadowed
+		for _, v := range p.speakers(*h) {
+			_, lost := v.shadowed(h.name)
+			all = append(all, lost...)
+		}
+		return all
 	}
+	kept, all := owner.shadowed(h.name)
 	if len(kept) == 0 { // emptied: nobody takes its place, and there is no entry to name
 		kept = []connector.Entry{{Key: connector.Key{Host: h.name}}}
 	}
 	for _, v := range p.voices {
-		if v == owner {
+		if v == owner || !v.claims[h.name] {
 			continue
 		}
 		for _, e := range v.matching(h.name) {
@@ -137,6 +138,19 @@ func (p *plan) shadowed(h *host) []Shadowed {
 		}
 	}
 	return all
+}
+
+// shadowed lists what a connector keeps for a host, and which of its entries
+// stand back.
+func (v *voice) shadowed(name string) (kept []connector.Entry, all []Shadowed) {
+	kept, lost := choose(v.matching(name))
+	for _, s := range lost {
+		_, rule := connector.Decide(s.by.Key, s.entry.Key)
+		all = append(all, Shadowed{
+			Host: name, Key: s.entry.Key, Connector: v.Connector, By: s.by.Key, ByConnector: v.Connector, Rule: rule,
+		})
+	}
+	return kept, all
 }
 
 func (p *plan) voice(s *Source) *voice {

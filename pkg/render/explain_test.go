@@ -57,6 +57,9 @@ func TestExplainFields(t *testing.T) {
 	}
 	from := []connector.Key{{Host: "hub.example.com"}}
 	ref := source("a").Connector
+	if got.Shadowed != nil || got.Report.Lost != nil || len(got.Report.Entries) != 2 {
+		t.Errorf("%+v", got)
+	}
 	if diff := cmp.Diff([]render.Placement{
 		{File: "a/.dockerconfigjson", Entry: "hub.example.com", Connector: ref, From: from},
 		{File: "a/expiry", Connector: ref, From: from},

@@ -20,14 +20,14 @@ type Loss struct {
 }
 
 // losses compares every source with the owner of each host it speaks for.
-func losses(hosts []host, voices []*voice) []Loss {
+func (p *plan) losses() []Loss {
 	var all []Loss
-	for _, h := range hosts {
-		for _, v := range voices {
+	for _, h := range p.hosts {
+		for _, v := range p.voices {
 			if v.Source == h.owner {
 				continue
 			}
-			if what := lostTo(h, v); len(what) > 0 {
+			if what := p.lostTo(h, v); len(what) > 0 {
 				all = append(all, Loss{Host: h.name, Connector: v.Connector, To: h.owner.Connector, What: what})
 			}
 		}
@@ -36,14 +36,14 @@ func losses(hosts []host, voices []*voice) []Loss {
 }
 
 // lostTo names what v says about a host and the owner says otherwise.
-func lostTo(h host, v *voice) []string {
+func (p *plan) lostTo(h host, v *voice) []string {
 	theirs, ours := v.registry(h.name), h.registry
 	var what []string
 	for _, item := range []struct {
 		name string
 		lost bool
 	}{
-		{"credential", v.claims[h.name]},
+		{"credential", v.claims[h.name] && p.together},
 		{"plainHTTP", theirs.PlainHTTP && !ours.PlainHTTP},
 		{"insecureSkipVerify", theirs.InsecureSkipVerify && !ours.InsecureSkipVerify},
 		{"ca", len(theirs.CA) > 0 && !bytes.Equal(theirs.CA, ours.CA)},

@@ -15,7 +15,10 @@ type plan struct {
 	Input
 	hosts  []host // sorted by name
 	voices []*voice
-	lost   []Loss
+	// apart: a configuration lets each connector speak for itself; together:
+	// in one of them the owner of a host speaks alone.
+	apart, together bool
+	lost            []Loss
 }
 
 // host is one registry host of the volume.
@@ -73,8 +76,16 @@ func newPlan(in Input) (*plan, error) {
 		p.hosts = append(p.hosts, h)
 	}
 	slices.SortFunc(p.hosts, func(a, b host) int { return cmp.Compare(a.name, b.name) })
-	p.lost = losses(p.hosts, voices)
 	return p, nil
+}
+
+// settle notes what the configurations make of connectors that speak for the
+// same host.
+func (p *plan) settle(wanted []configuration) {
+	for _, c := range wanted {
+		p.apart, p.together = p.apart || c.apart, p.together || !c.apart
+	}
+	p.lost = p.losses()
 }
 
 // emptied reports whether the content of a source is missing.

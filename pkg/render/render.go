@@ -42,6 +42,7 @@ func newRendering(in Input) (rendering, error) {
 	if err != nil {
 		return rendering{}, err
 	}
+	p.settle(wanted)
 	r := rendering{plan: p}
 	var c content
 	for _, configuration := range wanted {

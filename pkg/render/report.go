@@ -16,7 +16,8 @@ const ReportName = "regcred.json"
 type Report struct {
 	// Version is 1; new members may be added under it.
 	Version int `json:"version"`
-	// Entries are sorted by host; those of one host by precedence.
+	// Entries are sorted by host; those of one host by precedence. With
+	// configuration fields each connector has its own, in their order.
 	Entries []ReportEntry `json:"entries"`
 	// Lost lists what a connector says of a host that another one serves.
 	Lost []Loss `json:"lost,omitempty"`
@@ -81,13 +82,15 @@ func reportEntries(p *plan) []ReportEntry {
 	entries := []ReportEntry{}
 	named := make(map[*Source]bool)
 	for _, h := range p.hosts {
-		if h.owner.Credential == nil {
-			entries = append(entries, emptiedEntry(h.owner, h.name))
-			named[h.owner] = true
-			continue
-		}
-		for _, e := range h.entries {
-			entries = append(entries, newReportEntry(h.owner, e))
+		for _, v := range p.speakers(h) {
+			if v.Credential == nil {
+				entries = append(entries, emptiedEntry(v.Source, h.name))
+				named[v.Source] = true
+				continue
+			}
+			for _, e := range v.entries(h.name) {
+				entries = append(entries, newReportEntry(v.Source, e))
+			}
 		}
 	}
 	for i := range p.Sources {
@@ -104,6 +107,18 @@ func reportEntries(p *plan) []ReportEntry {
 		}
 	}
 	return entries
+}
+
+// speakers are the voices of which a volume shows what they say of a host: its
+// owner's, and those that claim it too where each speaks for itself.
+func (p *plan) speakers(h host) []*voice {
+	speakers := []*voice{p.voice(h.owner)}
+	for _, v := range p.voices {
+		if p.apart && v.Source != h.owner && v.claims[h.name] {
+			speakers = append(speakers, v)
+		}
+	}
+	return speakers
 }
 
 func warnings(p *plan) []Warning {

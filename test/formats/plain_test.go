@@ -40,6 +40,10 @@ var fieldsOfVolume = map[string]map[string]string{
 	"fields-precedence": {
 		"username": "a", "password": "s3cr3t-a", "auth": "a:s3cr3t-a", "registry": "reg.example", "expiry": "2026-11-22T05:00:00Z",
 	},
+	"fields-beside": {
+		"c/username": "c", "c/password": "s3cr3t-c", "c/auth": "c:s3cr3t-c", "c/registry": "reg.example", "c/expiry": "2026-11-22T05:00:00Z",
+		"d/username": "d", "d/password": "s3cr3t-d", "d/auth": "d:s3cr3t-d", "d/registry": "reg.example", "d/expiry": "2026-11-22T05:00:00Z",
+	},
 	"everything": singleFields(""),
 	"excluded":   singleFields(""),
 	"everything-emptied": {
