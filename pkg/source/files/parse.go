@@ -2,6 +2,7 @@ package files
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -55,11 +56,18 @@ func unreadable(name string, err error) file {
 
 // add takes up one object, or its mistakes.
 func (f *file) add(name string, o *manifest.Object, opts v1alpha1.Options) {
-	i, mistakes := identify(o)
-	it := item{id: i, document: o.Document, line: o.Line("")}
-	if len(mistakes) == 0 {
-		it.value, mistakes = convert(o, opts)
+	var i id
+	if _, known := apiVersion(o.Kind); known {
+		i.kind = o.Kind
 	}
+	mistakes := checkType(o)
+	it := item{document: o.Document, line: o.Line("")}
+	if len(mistakes) == 0 {
+		i, mistakes = identify(o)
+		value, others := convert(o, opts)
+		it.value, mistakes = value, join(o, mistakes, others)
+	}
+	it.id = i
 	texts := make([]string, len(mistakes))
 	for n, mistake := range mistakes {
 		p := Problem{File: name, Document: o.Document, Line: o.Line(mistake.Path), Object: i.kind, Err: mistake}
@@ -92,21 +100,27 @@ func wrong(i id, mistakes []string) error {
 // word is what may be quoted from an object whose kind is not known.
 var word = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9./]{0,62}$`)
 
-// identify names an object whose kind is read here. The name is empty when it
-// cannot be told.
-func identify(o *manifest.Object) (id, []*connector.FieldError) {
+// checkType tells what is wrong with an object of which nothing else can be
+// said: it is not known what fields it has.
+func checkType(o *manifest.Object) []*connector.FieldError {
 	if mistakes := o.CheckType(); len(mistakes) > 0 {
-		return id{}, mistakes
+		return mistakes
 	}
 	version, known := apiVersion(o.Kind)
 	switch {
 	case !known && word.MatchString(o.Kind):
-		return id{}, []*connector.FieldError{connector.Field("kind", "%s is not read here; known are Connector, ClusterConnector, Secret, ConfigMap, Namespace, ServiceAccount and lists of them", o.Kind)}
+		return []*connector.FieldError{connector.Field("kind", "%s is not read here; known are Connector, ClusterConnector, Secret, ConfigMap, Namespace, ServiceAccount and lists of them", o.Kind)}
 	case !known:
-		return id{}, []*connector.FieldError{connector.Field("kind", "is no kind")}
+		return []*connector.FieldError{connector.Field("kind", "is no kind")}
 	case version != o.APIVersion:
-		return id{kind: o.Kind}, []*connector.FieldError{connector.Field("apiVersion", "write %s for a %s", version, o.Kind)}
+		return []*connector.FieldError{connector.Field("apiVersion", "write %s for a %s", version, o.Kind)}
 	}
+	return nil
+}
+
+// identify names an object of a known type. The name is empty when it cannot
+// be told.
+func identify(o *manifest.Object) (id, []*connector.FieldError) {
 	i := id{kind: o.Kind, namespace: o.Namespace, name: o.Name}
 	var mistakes []*connector.FieldError
 	if len(validation.IsDNS1123Subdomain(o.Name)) > 0 {
@@ -126,6 +140,21 @@ func identify(o *manifest.Object) (id, []*connector.FieldError) {
 		return id{kind: o.Kind}, mistakes
 	}
 	return i, nil
+}
+
+// join tells of the name what the conversion has not found to be the reason for
+// another mistake, or to be the same one.
+func join(o *manifest.Object, named, converted []*connector.FieldError) []*connector.FieldError {
+	if len(named) == 0 {
+		return converted
+	}
+	all := slices.DeleteFunc(named, func(mistake *connector.FieldError) bool { return o.Doubtful(mistake.Path) })
+	for _, mistake := range converted {
+		if !slices.ContainsFunc(all, func(told *connector.FieldError) bool { return told.Path == mistake.Path }) {
+			all = append(all, mistake)
+		}
+	}
+	return o.InOrder(all)
 }
 
 func convert(o *manifest.Object, opts v1alpha1.Options) (any, []*connector.FieldError) {

@@ -297,7 +297,7 @@ func TestBrokenNeverTakesGoodOnesDown(t *testing.T) {
 	// An object that cannot be named may be any of them.
 	tr.write("a.yaml", conn("a", "a4.example.com"), strings.Replace(conn("b", "b4.example.com"), "name: b", "nam: b", 1))
 	tr.load([]string{"Connector ci/a"}, []string{
-		`a.yaml:10 (document 2): Connector: metadata.name: is missing or no name: write lower-case letters, digits, dashes and dots, at most 253`,
+		`a.yaml:10 (document 2): Connector: metadata.nam: unknown field; did you mean name?`,
 	})
 	if tr.host("a") != "a4.example.com" || tr.host("b") != "b2.example.com" {
 		t.Errorf("a %s, b %s", tr.host("a"), tr.host("b"))
@@ -397,7 +397,7 @@ data: {twice: a}
 binaryData: {twice: AAAA}
 `, `apiVersion: v1
 kind: Namespace
-metadata: {name: n, namespace: ci}
+metadata: {name: ns, namespace: ci}
 `, `apiVersion: v1
 kind: ServiceAccount
 metadata: {name: a}

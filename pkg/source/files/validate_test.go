@@ -19,6 +19,10 @@ func TestValidate(t *testing.T) {
 	tr.write("sub/b.yaml", conn("a", "b.example.com"), conn("c", "no host"))
 	tr.write("sub/deeper/d.yaml", conn("d", "d.example.com"))
 	tr.write("notes.txt", conn("d", "no host"))
+	tr.write("nameless.txt",
+		"apiVersion: regcred.dev/v1alpha1\nkind: Connector\nmetadata: {name: A_b}\nspec: {adress: reg.io, issuer: {secret: {name: A_b}}}\n",
+		"apiVersion: v1\nkind: Secret\nmetadata: {nam: s, namespace: ci}\ndata: {password: \"%\"}\n",
+		"apiVersion: regcred.dev/v1\nkind: Secret\nmetadata: {name: s}\nhunter2: x\n")
 	opts := v1alpha1.Options{Issuers: builtin.Definitions()}
 	tests := map[string]struct {
 		paths, want []string
@@ -28,6 +32,15 @@ func TestValidate(t *testing.T) {
 			"sub/b.yaml:1: Connector ci/a: the object is also in DIR/a.yaml, which counts: keep one",
 			`sub/b.yaml:12 (document 2): Connector ci/c: spec.address: registry host "no host": write host or host:port, without scheme, path or user`,
 			"sub/deeper: manifests are read from the directory and one level below, not from here: move them up",
+		}},
+		"metadata does not hide the rest": {[]string{"nameless.txt"}, []string{
+			"nameless.txt:3: Connector: metadata.name: is missing or no name: write lower-case letters, digits, dashes and dots, at most 253",
+			"nameless.txt:3: Connector: metadata.namespace: is missing or no namespace: write lower-case letters, digits and dashes, at most 63",
+			`nameless.txt:4: Connector: spec.adress: unknown field; did you mean address?`,
+			`nameless.txt:4: Connector: spec.issuer.secret.name: "A_b" is not the name of a Secret`,
+			"nameless.txt:8 (document 2): Secret: metadata.nam: unknown field; did you mean name?",
+			"nameless.txt:9 (document 2): Secret: data[password]: is not base64: encode it, or use the field for plain text",
+			"nameless.txt:11 (document 3): Secret: apiVersion: write v1 for a Secret",
 		}},
 		"file of any name, and none": {[]string{"notes.txt", "missing.yaml"}, []string{
 			"missing.yaml: no such file or directory",
