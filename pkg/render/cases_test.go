@@ -176,10 +176,19 @@ func cases() map[string]render.Input {
 		"docker-config-rivals":    input("docker-config", rivals()...),
 		"docker-config-anonymous": input("docker-config", source("open", anonymous("open.example"), anonymous("*.nowhere.example"))),
 		"anonymous-first":         {Configurations: []string{"docker-config", "dockerd", "buildkitd"}, Sources: anonymousFirst()},
-		"docker-config-report":    input("docker-config", scoped(), forever()),
-		"docker-config-six":       input("docker-config", source("six", basic("[fd00::1]:5000", "six", "six"))),
-		"dockerd":                 input("dockerd", corp()),
-		"dockerd-plain":           input("dockerd", source("harbor", basic("harbor.example.com", "robot", "harbor"))),
+		"docker-config-anonymous-path": input("docker-config",
+			source("public", anonymous("reg.example/public"), anonymous("all.example/team"), anonymous("all.example")),
+			source("later", basic("reg.example", "later", "later"))),
+		// A glob that serves no declared host serves those of later connectors:
+		// an absence has no login that a wrong host could be offered.
+		"docker-config-anonymous-glob": input("docker-config",
+			with(source("trust", basic("own.example", "own", "own")), render.Registry{Host: "own.example"}, render.Registry{Host: "kept.example", CA: certificate("kept")}),
+			with(source("nobody", anonymous("*.example"), anonymous("*.lab.example")), hosts("a.lab.example")...),
+			with(source("c", basic("reg.example", "c", "c"), basic("b.lab.example", "c", "lab")), hosts("reg.example")...)),
+		"docker-config-report": input("docker-config", scoped(), forever()),
+		"docker-config-six":    input("docker-config", source("six", basic("[fd00::1]:5000", "six", "six"))),
+		"dockerd":              input("dockerd", corp()),
+		"dockerd-plain":        input("dockerd", source("harbor", basic("harbor.example.com", "robot", "harbor"))),
 		"dockerd-hub": input("dockerd", with(source("hub", basic("docker.io", "hubber", "hub")), render.Registry{
 			Host: "docker.io", CA: certificate("hub"), InsecureSkipVerify: true, PlainHTTP: true,
 			ClientCertificate: certificate("client"), ClientKey: secret("client-key"),

@@ -68,14 +68,17 @@ func authsOf(configuration, path string, p *plan) (auths, error) {
 		if err != nil {
 			return auths{}, connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: registry %s: %w", configuration, h.owner.Connector, h.name, err)
 		}
+		if limit != "" {
+			why := "the format has no usable path keys: the credential is offered for the whole host"
+			if e.Anonymous {
+				why = "the format has no usable path keys: the whole host is used without a login"
+			}
+			a.omitted = append(a.omitted, Omission{
+				Configuration: configuration, Host: h.name, Connector: h.owner.Connector, What: "path", Value: limit, Why: why,
+			})
+		}
 		if formOf(e) == "" || e.Anonymous {
 			continue
-		}
-		if limit != "" {
-			a.omitted = append(a.omitted, Omission{
-				Configuration: configuration, Host: h.name, Connector: h.owner.Connector, What: "path", Value: limit,
-				Why: "the format has no usable path keys: the credential is offered for the whole host",
-			})
 		}
 		if content.Auths == nil {
 			content.Auths = make(map[string]authEntry, len(p.hosts))
@@ -138,7 +141,8 @@ func (h *host) whole() (e connector.Entry, path string, err error) {
 				strings.Join(paths, ", "))
 		}
 	}
-	if limited {
+	// Without a login for a path and for the rest there is no limit.
+	if limited && !(entries[0].Anonymous && len(entries) < len(h.entries)) {
 		path = strings.Join(paths, ", ")
 	}
 	return entries[0], path, nil

@@ -54,9 +54,12 @@ func newPlan(in Input) (*plan, error) {
 	// the mirrors or the trust under which another one's credential is sent.
 	for i := range in.Sources {
 		voices[i] = newVoice(&in.Sources[i])
-		for name, claimed := range voices[i].claims {
+	}
+	for i, v := range voices {
+		v.silence(voices[i+1:])
+		for name, claimed := range v.claims {
 			if claimed && owners[name] == nil {
-				owners[name] = voices[i]
+				owners[name] = v
 			}
 		}
 	}

@@ -62,7 +62,7 @@ type Omission struct {
 	Connector     connector.Ref `json:"connector"`
 	// What is "mirror", "plainHTTP", "insecureSkipVerify", "ca",
 	// "clientCertificate", or "path" where a credential for some
-	// repositories is offered for the whole host.
+	// repositories is offered for the whole host, or none is.
 	What string `json:"what"`
 	// Value is the mirror's URL or the path; never a secret.
 	Value string `json:"value,omitempty"`

@@ -13,7 +13,8 @@ type voice struct {
 	exact      map[string][]connector.Entry // entries without a glob in the host, in order
 	globs      []connector.Entry
 	// claims are the hosts that the source serves with an entry, or served
-	// before it was emptied; a glob claims the declared hosts that it matches.
+	// before it was emptied; a glob claims the declared hosts that it matches,
+	// or see silence.
 	claims map[string]bool
 }
 
@@ -48,6 +49,23 @@ func newVoice(s *Source) *voice {
 		}
 	}
 	return v
+}
+
+// silence claims what later voices claim and an anonymous glob of this one
+// serves that matches no declared host. Where a login has such a glob, the
+// formats that need hosts refuse it; an absence can be kept without them. A
+// later login must not pass by it, be it meant so or a login that has ended.
+func (v *voice) silence(later []*voice) {
+	for _, glob := range v.globs {
+		if !glob.Anonymous || slices.ContainsFunc(v.declared(), glob.Key.MatchesHost) {
+			continue
+		}
+		for _, other := range later {
+			for name, claimed := range other.claims {
+				v.claims[name] = v.claims[name] || claimed && glob.Key.MatchesHost(name)
+			}
+		}
+	}
 }
 
 // registry is what the source declares for a host; when it does not, public

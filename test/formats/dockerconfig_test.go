@@ -28,7 +28,11 @@ func basic(user, password string) credential {
 
 // configs is what every config.json and .dockerconfigjson means.
 var configs = map[string]auths{
-	"docker-config-anonymous/config.json":       {},
+	"docker-config-anonymous/config.json":      {},
+	"docker-config-anonymous-path/config.json": {},
+	"docker-config-anonymous-glob/config.json": {
+		"own.example": basic("own", "own"), "b.lab.example": basic("c", "lab"),
+	},
 	"docker-config-emptied-unknown/config.json": {},
 	"docker-config-emptied-claims/config.json":  {"docker.io": basic("later", "hub")},
 	"docker-config-one/config.json":             {"harbor.example.com": basic("robot$ci", "harbor")},
