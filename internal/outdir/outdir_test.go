@@ -57,7 +57,7 @@ func write(t *testing.T, dir string, mode fs.FileMode, files render.Files) error
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = d.Write(files, mode)
+	err = d.Write(files, mode, func() error { return nil })
 	if closeErr := d.Close(); closeErr != nil {
 		t.Error(closeErr)
 	}

@@ -14,15 +14,19 @@ import (
 )
 
 // Write puts the files into the directory, each in one step and with the mode.
-// A directory that holds anything else is refused. On error the directory
-// holds what it held before.
-func (d *Dir) Write(files render.Files, mode fs.FileMode) error {
+// A directory that holds anything else is refused. Then it calls last, on
+// whose success everything depends. On error the directory holds what it held
+// before.
+func (d *Dir) Write(files render.Files, mode fs.FileMode, last func() error) error {
 	if err := d.refuseForeign(files); err != nil {
 		return err
 	}
 	s := &swap{root: d.root, mode: mode}
 	if err := s.run(files); err != nil {
 		return errors.Join(fmt.Errorf("writing to %s: %w", d.path, err), s.undo())
+	}
+	if err := last(); err != nil {
+		return errors.Join(err, s.undo())
 	}
 	d.kept = true
 	return nil

@@ -60,14 +60,21 @@ func (p Program) runRender(ctx context.Context, o renderOptions, r renderRequest
 	defer func() { err = errors.Join(err, out.Close()) }()
 
 	got, err := p.renderOnce(ctx, o.manifests, r, warn)
-	if o.explain {
-		defer func() { err = errors.Join(err, p.explain(stdout, r, got, err == nil)) }()
+	explain := func(written bool) error {
+		if !o.explain {
+			return nil
+		}
+		return p.explain(stdout, r, got, written)
 	}
 	if err != nil {
-		return err
+		return errors.Join(err, explain(false))
 	}
-	if err := out.Write(got.files, r.mode); err != nil {
-		return fmt.Errorf("--out: %w", err)
+	explained := false
+	if err := out.Write(got.files, r.mode, func() error { explained = true; return explain(true) }); err != nil {
+		if explained {
+			return err
+		}
+		return errors.Join(fmt.Errorf("--out: %w", err), explain(false))
 	}
 	for _, audience := range got.unasked(r.spec.Tokens) {
 		warn("--token %s=…: no issuer of these connectors asks for it; it was not used", audience)
