@@ -48,7 +48,7 @@ func newNode(t *testing.T, deadly bool, flags ...string) *node {
 	t.Helper()
 	n := &node{t: t}
 	var err error
-	n.dir, err = os.MkdirTemp("", "crash-") // short: sockets lie in it
+	n.dir, err = os.MkdirTemp("", "crash-") //nolint:usetesting // short, because sockets lie in it
 	must(t, err)
 	t.Cleanup(func() { must(t, os.Remove(n.dir)) })
 	must(t, unix.Mount("crash", n.dir, "tmpfs", 0, "mode=0755"))

@@ -34,7 +34,7 @@ type scenario struct {
 // call further, until it survives.
 func (n *node) cutAtEachPoint(s scenario) { n.cutAtEvery(1, 1, s) }
 
-// cutAtEvery is cutAtEachPoint for the points first, first+stride, …
+// cutAtEvery is cutAtEachPoint for the points first, first+stride and so on.
 func (n *node) cutAtEvery(first, stride int, s scenario) {
 	n.t.Helper()
 	for i := first; ; i += stride {
@@ -215,16 +215,24 @@ func TestRewriteIsKilled(t *testing.T) {
 		pod       kubelet.Volume
 		change    func(n *node, i int) // asks for a rewrite; nil = time does
 	}{
-		"by time": {connector: `sharing: Pod, overlap: 50ms, maxAge: 1s, issuer: {distributionToken: {output: registryToken}}`,
-			pod: aPod("pod", "changing")},
-		"by the issuer's Secret": {connector: `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken, secretRef: {name: account}}}`,
-			pod: aPod("pod", "changing"), change: func(n *node, i int) { n.login("account", fmt.Sprint("account-", i)) }},
-		"by the Connector": {connector: `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken}}`,
-			pod: aPod("pod", "changing"), change: func(n *node, i int) {
+		"by time": {
+			connector: `sharing: Pod, overlap: 50ms, maxAge: 1s, issuer: {distributionToken: {output: registryToken}}`,
+			pod:       aPod("pod", "changing"),
+		},
+		"by the issuer's Secret": {
+			connector: `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken, secretRef: {name: account}}}`,
+			pod:       aPod("pod", "changing"), change: func(n *node, i int) { n.login("account", fmt.Sprint("account-", i)) },
+		},
+		"by the Connector": {
+			connector: `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken}}`,
+			pod:       aPod("pod", "changing"), change: func(n *node, i int) {
 				n.declare("changing", fmt.Sprintf(`sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken, clientID: c%d}}`, i))
-			}},
-		"by the login itself": {connector: `issuer: {secret: {name: account}}`,
-			pod: aPod("pod", "changing"), change: func(n *node, i int) { n.login("account", fmt.Sprint("account-", i)) }},
+			},
+		},
+		"by the login itself": {
+			connector: `issuer: {secret: {name: account}}`,
+			pod:       aPod("pod", "changing"), change: func(n *node, i int) { n.login("account", fmt.Sprint("account-", i)) },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newDeadlyNode(t)
