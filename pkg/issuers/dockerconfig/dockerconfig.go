@@ -70,12 +70,14 @@ func (i *issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Cre
 }
 
 // choose returns the entries for the chosen hosts, and those hosts, as they
-// are written, for which there is none.
+// are written, for which there is none. What a pattern of the file serves is
+// handed out for the chosen host alone.
 func (i *issuer) choose(all []connector.Entry) (chosen []connector.Entry, missing []string) {
 	if len(i.config.Hosts) == 0 {
 		return all, nil
 	}
 	wanted := make([]bool, len(all))
+	var narrowed []connector.Entry
 	for _, written := range i.config.Hosts {
 		host, _ := connector.CanonicalHost(written) // validated
 		found := false
@@ -84,7 +86,9 @@ func (i *issuer) choose(all []connector.Entry) (chosen []connector.Entry, missin
 				found, wanted[n] = true, true
 			}
 		}
-		if !found {
+		served := narrow(all, host)
+		narrowed = append(narrowed, served...)
+		if !found && len(served) == 0 {
 			missing = append(missing, written)
 		}
 	}
@@ -93,5 +97,31 @@ func (i *issuer) choose(all []connector.Entry) (chosen []connector.Entry, missin
 			chosen = append(chosen, entry)
 		}
 	}
-	return slices.Clip(chosen), missing
+	return append(chosen, narrowed...), missing
+}
+
+// narrow returns what the file's patterns give for one host, by precedence and
+// with the host as their key: not what a more exact entry stands before.
+func narrow(all []connector.Entry, host string) []connector.Entry {
+	var serving []connector.Entry
+	for _, entry := range all {
+		if entry.Key.MatchesHost(host) {
+			serving = append(serving, entry)
+		}
+	}
+	slices.SortStableFunc(serving, func(a, b connector.Entry) int { return connector.Compare(a.Key, b.Key) })
+	var before []connector.Key
+	var narrowed []connector.Entry
+	for _, entry := range serving {
+		path := entry.Key.Path
+		if slices.ContainsFunc(before, func(k connector.Key) bool { return k.Matches(host, path) }) {
+			continue
+		}
+		before = append(before, connector.Key{Host: host, Path: path})
+		if entry.Key.Host != host { // a pattern
+			entry.Key.Host = host
+			narrowed = append(narrowed, entry)
+		}
+	}
+	return narrowed
 }

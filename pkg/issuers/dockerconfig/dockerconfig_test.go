@@ -147,6 +147,25 @@ func TestIssue(t *testing.T) {
 			[]string{"*.corp.io c:p false", "docker.io h:p false", "r.io:5000 : tfalse"},
 			nil,
 		},
+		"a host that a pattern serves": {
+			`{"secretRef":{"name":"x"},"hosts":["b.corp.io","Harbor.corp.io"]}`,
+			auths(`"*.corp.io":` + login("wide", "p") + `,"*.corp.io/team":` + login("team", "p") + `,"b.corp.io":` + login("b", "p") + `,"*.other.io":` + login("o", "p")),
+			[]string{"b.corp.io b:p false", "harbor.corp.io/team team:p false", "harbor.corp.io wide:p false"},
+			nil,
+		},
+		"a path of its own beside a pattern": {
+			`{"secretRef":{"name":"x"},"hosts":["b.corp.io"]}`,
+			auths(`"*.corp.io":` + login("wide", "p") + `,"*.corp.io/team/app":` + login("app", "p") + `,"b.corp.io/team":` + login("b", "p")),
+			[]string{"b.corp.io/team b:p false", "b.corp.io wide:p false"},
+			nil,
+		},
+		"the same name twice": {
+			fromSecret,
+			opaque(`{"auths":{"s.io":` + login("u", "p") + `},"auths":{"r.io":` + login("first", "p") + `,"r.io":` + login("last", "p") + `}}`),
+			[]string{"r.io last:p false"},
+			[]string{`Secret "x": "auths" stands there twice: the last one counts`, `Secret "x": host "r.io" stands there twice: the last one counts`},
+		},
+		"a byte order mark": {fromSecret, opaque("\xef\xbb\xbf" + config), everything, nil},
 		"programs and headers": {
 			fromSecret,
 			opaque(`{"auths":{"r.io":` + login("u", "p") + `,"e.io":{}},"credsStore":"osxkeychain","credHelpers":{"x":"y"},"HttpHeaders":{"A":"b"}}`),
@@ -199,6 +218,10 @@ func TestRefusals(t *testing.T) {
 		"programs alone":    {fromSecret, opaque(`{"credsStore":"pass"}`), issuers.Terminal, "SecretInvalid", `Secret "x": key "config.json" has no "auths": credsStore is left out: a pod has neither the helper nor a use for it`},
 		"empty logins":      {fromSecret, opaque(`{"auths":{"r.io":{}},"credHelpers":{"r.io":"y"}}`), issuers.Terminal, "SecretInvalid", `Secret "x": key "config.json" holds no login: credHelpers is left out: a pod has neither the helper nor a use for it; host "r.io" has an empty login and is left out`},
 		"a malformed login": {fromSecret, auths(`"r.io":` + login("u", canary) + `,"s.io":{"password":"` + canary + `"}`), issuers.Terminal, "SecretInvalid", `Secret "x": key "config.json" has a malformed login for host "s.io": a user name needs a password and the other way round`},
+		"a registry token with a space": {
+			fromSecret, auths(`"r.io":{"registrytoken":"` + canary + ` x"}`), issuers.Terminal, "SecretInvalid",
+			`Secret "x": key "config.json" has a malformed login for host "r.io": the registrytoken holds a space, which no bearer token can have`,
+		},
 		"a password in the host's place": {
 			fromSecret, auths(`"u:` + canary + `@r.io":{}`), issuers.Terminal, "SecretInvalid",
 			`Secret "x": key "config.json" has a login under a name that is no registry: number 1 of "auths", counted in alphabetical order; write host, host:port or https://host`,
@@ -208,6 +231,11 @@ func TestRefusals(t *testing.T) {
 			`Secret "x" holds no login for r.io, R.io:5000: correct hosts, or add the login`,
 		},
 		"all have ended": {fromSecret, auths(`"r.io":` + login("u", jsonWebToken(t, time.Unix(1_600_000_000, 0)))), issuers.Terminal, "SecretExpired", `Secret "x": its logins have ended (the last one at 2020-09-13T12:26:40Z); renew them`},
+		"the last end of two": {
+			fromSecret,
+			auths(`"a.io":` + login("u", jsonWebToken(t, time.Unix(1_600_000_000, 0))) + `,"b.io":` + login("u", jsonWebToken(t, time.Unix(1_500_000_000, 0)))),
+			issuers.Terminal, "SecretExpired", `Secret "x": its logins have ended (the last one at 2020-09-13T12:26:40Z); renew them`,
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -38,10 +38,14 @@ var errNotJSON = errors.New("does not hold a docker configuration in JSON")
 // they quote the text.
 func parseConfig(data []byte) (Login, error) {
 	var file configFile
-	if json.Unmarshal(data, &file) != nil {
-		return Login{}, errNotJSON
+	twice, err := decode(data, &file)
+	if err != nil {
+		return Login{}, err
 	}
 	unusable := file.unusable()
+	if slices.Contains(twice, "auths") {
+		unusable = append(unusable, `"auths" stands there twice: the last one counts`)
+	}
 	if len(file.Auths) == 0 {
 		return Login{}, fmt.Errorf(`has no "auths"%s`, because(unusable))
 	}
@@ -73,8 +77,9 @@ func (f configFile) unusable() []string {
 // older .dockercfg.
 func parseAuths(data []byte) (Login, error) {
 	var auths map[string]auth
-	if json.Unmarshal(data, &auths) != nil {
-		return Login{}, errNotJSON
+	twice, err := decode(data, &auths)
+	if err != nil {
+		return Login{}, err
 	}
 	if len(auths) > maxEntries {
 		return Login{}, fmt.Errorf("has %d logins, and at most %d are read: split it", len(auths), maxEntries)
@@ -90,6 +95,9 @@ func parseAuths(data []byte) (Login, error) {
 		if err != nil {
 			// It is not quoted: u:password@host is a way to write it.
 			return Login{}, fmt.Errorf(`has a login under a name that is no registry: number %d of "auths", counted in alphabetical order; write host, host:port or https://host`, i+1)
+		}
+		if slices.Contains(twice, host) {
+			login.Warnings = append(login.Warnings, fmt.Sprintf("host %q stands there twice: the last one counts", host))
 		}
 		entry, err := auths[host].entry(key)
 		switch {
@@ -121,7 +129,7 @@ func (a auth) entry(key connector.Key) (connector.Entry, error) {
 	case err != nil:
 		return entry, err
 	case a.RegistryToken != "":
-		entry.RegistryToken, err = connector.NewSecret(a.RegistryToken), named("registrytoken", CheckText(a.RegistryToken))
+		entry.RegistryToken, err = connector.NewSecret(a.RegistryToken), named("registrytoken", CheckToken(a.RegistryToken))
 	case a.IdentityToken != "":
 		entry.Username, entry.IdentityToken, err = username, connector.NewSecret(a.IdentityToken), named("identitytoken", CheckText(a.IdentityToken))
 	case (username == "") != (password == ""):

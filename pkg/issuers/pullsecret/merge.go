@@ -9,9 +9,10 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 )
 
-// Merger puts logins from several places together. The first for a key wins. A
-// login that has ended leaves a gap: nothing is handed out for its key, and
-// nothing wider, nor another Connector's login, takes its place.
+// Merger puts logins from several places together. The first for a key that
+// has not ended wins. When all for a key have ended they leave a gap: nothing
+// is handed out for it, and nothing wider, nor another Connector's login, takes
+// their place.
 type Merger struct {
 	now     time.Time
 	entries []connector.Entry
@@ -21,7 +22,7 @@ type Merger struct {
 	first, last time.Time
 	endless     bool
 	gaps        []connector.Key
-	ended       string // when the last login ended that was left out
+	ended       time.Time // when the last login ended that was left out
 	warnings    []string
 }
 
@@ -36,9 +37,11 @@ func (m *Merger) Add(owner string, entry connector.Entry, end time.Time) {
 		end = entryEnd(entry)
 	}
 	if !end.IsZero() && !m.now.Before(end) {
-		m.ended = end.UTC().Format(time.RFC3339)
+		if end.After(m.ended) {
+			m.ended = end
+		}
 		m.gaps = append(m.gaps, entry.Key)
-		m.Warn(fmt.Sprintf("%s: the login for %s ended at %s and is left out", owner, entry.Key, m.ended))
+		m.Warn(fmt.Sprintf("%s: the login for %s ended at %s and is left out", owner, entry.Key, instant(end)))
 		return
 	}
 	if i, taken := m.at[entry.Key]; taken {
@@ -70,7 +73,14 @@ func (m *Merger) Warn(texts ...string) { m.warnings = append(m.warnings, texts..
 func (m *Merger) Len() int { return len(m.entries) }
 
 // Ended is when the last login ended that was left out; empty when none was.
-func (m *Merger) Ended() string { return m.ended }
+func (m *Merger) Ended() string {
+	if m.ended.IsZero() {
+		return ""
+	}
+	return instant(m.ended)
+}
+
+func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Credential is the whole. It ends when the last of its logins does, and is to
 // be read again when the first does.

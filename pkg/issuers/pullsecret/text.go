@@ -20,6 +20,18 @@ func CheckText(text string) error {
 	}
 }
 
+// CheckToken is CheckText for bearer tokens, which a space ends (RFC 6750
+// §2.1).
+func CheckToken(token string) error {
+	if err := CheckText(token); err != nil {
+		return err
+	}
+	if strings.ContainsFunc(token, unicode.IsSpace) {
+		return errors.New("holds a space, which no bearer token can have")
+	}
+	return nil
+}
+
 // CheckUser is CheckText for user names, which a colon ends (RFC 7617 §2).
 func CheckUser(name string) error {
 	if strings.Contains(name, ":") {
