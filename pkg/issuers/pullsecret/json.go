@@ -18,11 +18,11 @@ func decode(data []byte, into any) (twice []string, err error) {
 	}
 	seen := map[string]bool{}
 	d := json.NewDecoder(bytes.NewReader(data))
-	// What follows was read once already, and can only fail for null.
-	if begin, err := d.Token(); err != nil || begin != json.Delim('{') {
-		return nil, nil
+	begin, err := d.Token()
+	if err != nil {
+		return nil, errNotJSON
 	}
-	for d.More() {
+	for begin == json.Delim('{') && d.More() { // or it is null
 		member, err := d.Token()
 		name, ok := member.(string)
 		var value json.RawMessage
