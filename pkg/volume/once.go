@@ -24,10 +24,11 @@ func RenderOnce(ctx context.Context, o Options, spec Spec) (render.Input, render
 	if err != nil {
 		return render.Input{}, nil, err
 	}
-	for _, s := range in.Sources {
+	for i, s := range in.Sources {
 		if s.Credential == nil { // it ended between the two steps
 			return render.Input{}, nil, connector.Errorf(connector.ErrUnavailable, "connector %s: the credential is gone again: %s", s.Connector, s.Emptied)
 		}
+		v.grants[i].rendered = s.Credential
 	}
 	files, err := render.Render(in)
 	if err != nil {
