@@ -42,6 +42,9 @@ func (p Program) runValidate(ctx context.Context, o manifests, paths []string, s
 	for _, problem := range checked.Problems {
 		fmt.Fprintln(stdout, problem)
 	}
+	if checked.Objects == 0 && len(checked.Problems) == 0 {
+		return errors.New("validate: the files hold no object: nothing was checked")
+	}
 	warned := 0
 	for _, c := range checked.Connectors {
 		for _, doubt := range p.doubts(ctx, c.Connector, checked.Source) {

@@ -43,6 +43,10 @@ func Validate(opts v1alpha1.Options, paths ...string) Checked {
 	for _, path := range paths {
 		names, failed := expand(path)
 		problems = append(problems, failed...)
+		if len(names)+len(failed) == 0 {
+			problems = append(problems, Problem{File: path, Err: connector.Errorf(connector.ErrInvalid,
+				"holds no manifest: name a directory with files *.yaml, *.yml or *.json that do not begin with a dot, or the files themselves")})
+		}
 		for _, name := range names {
 			if data, _, err := read(name); err != nil {
 				parsed[name] = unreadable(name, err)

@@ -23,6 +23,8 @@ func TestValidate(t *testing.T) {
 		"apiVersion: regcred.dev/v1alpha1\nkind: Connector\nmetadata: {name: A_b}\nspec: {adress: reg.io, issuer: {secret: {name: A_b}}}\n",
 		"apiVersion: v1\nkind: Secret\nmetadata: {nam: s, namespace: ci}\ndata: {password: \"%\"}\n",
 		"apiVersion: regcred.dev/v1\nkind: Secret\nmetadata: {name: s}\nhunter2: x\n")
+	tr.write("nothing/.hidden.yaml", conn("d", "no host"))
+	tr.write("nothing/notes.md", "text")
 	opts := v1alpha1.Options{Issuers: builtin.Definitions()}
 	tests := map[string]struct {
 		paths, want []string
@@ -32,6 +34,9 @@ func TestValidate(t *testing.T) {
 			"sub/b.yaml:1: Connector ci/a: the object is also in DIR/a.yaml, which counts: keep one",
 			`sub/b.yaml:12 (document 2): Connector ci/c: spec.address: registry host "no host": write host or host:port, without scheme, path or user`,
 			"sub/deeper: manifests are read from the directory and one level below, not from here: move them up",
+		}},
+		"directory without a manifest": {[]string{"nothing", "a.yaml"}, []string{
+			"nothing: holds no manifest: name a directory with files *.yaml, *.yml or *.json that do not begin with a dot, or the files themselves",
 		}},
 		"metadata does not hide the rest": {[]string{"nameless.txt"}, []string{
 			"nameless.txt:3: Connector: metadata.name: is missing or no name: write lower-case letters, digits, dashes and dots, at most 253",
