@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -73,11 +74,7 @@ read in a memory-only volume, kept fresh until it is gone.`,
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				var known []string
-				for _, c := range cmd.Commands() {
-					known = append(known, c.Name())
-				}
-				return usageError{fmt.Errorf("unknown command %q%s", args[0], didYouMean(args[0], known))}
+				return unknownCommand(cmd, args[0])
 			}
 			return usageError{errors.New("a command is missing")}
 		},
@@ -85,8 +82,33 @@ read in a memory-only volume, kept fresh until it is gone.`,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetHelpCommand(help())
 	root.AddCommand(p.node(), p.render(), p.validate(), p.issuers(), p.version())
 	return root
+}
+
+// help is cobra's own but for what it does not know, which is an error.
+func help() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Help about any command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 || !about.HasParent() && len(args) > 0 {
+				return unknownCommand(cmd.Root(), strings.Join(args, " "))
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	var known []string
+	for _, c := range root.Commands() {
+		known = append(known, c.Name())
+	}
+	return usageError{fmt.Errorf("unknown command %q%s", name, didYouMean(name, known))}
 }
 
 // noArguments refuses what a sub-command would otherwise ignore.
