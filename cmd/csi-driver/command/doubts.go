@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
@@ -20,8 +21,10 @@ func (p Program) doubts(ctx context.Context, c *connector.Connector, source *fil
 		all = append(all, errors.New("spec.access is missing, so it serves nobody"))
 	}
 	objects := objectsOf{source, c.ObjectNamespace}
-	if _, err := issuers.ResolveTrust(ctx, objects, c.Registries); err != nil {
-		all = append(all, fmt.Errorf("spec.registries: %w", elsewhere(err)))
+	for _, r := range oneByOne(c.Registries) {
+		if _, err := issuers.ResolveTrust(ctx, objects, []connector.Registry{r}); err != nil {
+			all = append(all, fmt.Errorf("spec.registries: %w", elsewhere(c, err)))
+		}
 	}
 	i := slices.IndexFunc(p.Issuers, func(d issuers.Definition) bool { return d.Kind == c.Issuer.Kind })
 	definition := p.Issuers[i] // a valid Connector names one
@@ -39,18 +42,56 @@ func (p Program) doubts(ctx context.Context, c *connector.Connector, source *fil
 		Identity: podWithoutToken{connector.Subject{Namespace: c.Ref.Namespace}}, Objects: objects,
 		HTTP: &http.Client{Transport: offline{}}, Name: "validate",
 	})
-	if err != nil && (definition.Static || errors.Is(err, connector.ErrNotFound)) {
-		all = append(all, fmt.Errorf("spec.issuer.%s: %w", definition.Kind, elsewhere(err)))
+	for _, err := range each(err) {
+		if definition.Static || errors.Is(err, connector.ErrNotFound) {
+			all = append(all, fmt.Errorf("spec.issuer.%s: %w", definition.Kind, elsewhere(c, err)))
+		}
+	}
+	return all
+}
+
+// oneByOne takes registries apart so that each object that one of them names is
+// looked for, whatever happens to the others.
+func oneByOne(registries []connector.Registry) (apart []connector.Registry) {
+	for _, r := range registries {
+		authority, client := r, r
+		authority.TLS.ClientCertificateSecret = ""
+		client.TLS = connector.TLS{ClientCertificateSecret: r.TLS.ClientCertificateSecret}
+		apart = append(apart, authority, client)
+	}
+	return apart
+}
+
+// each takes apart what was joined, which has one line for each error.
+func each(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only err itself
+	if !ok || !strings.Contains(err.Error(), "\n") {
+		if err == nil {
+			return nil
+		}
+		return []error{err}
+	}
+	var all []error
+	for _, err := range joined.Unwrap() {
+		all = append(all, each(err)...)
 	}
 	return all
 }
 
 // elsewhere says what a missing object means here.
-func elsewhere(err error) error {
+func elsewhere(c *connector.Connector, err error) error {
 	if errors.Is(err, connector.ErrNotFound) {
-		return fmt.Errorf("%w; it may be in files that were not read", err)
+		return fmt.Errorf("%w%s; it may be in files that were not read", err, whichNamespace(c))
 	}
 	return err
+}
+
+// whichNamespace goes on after words about the Connector's namespace.
+func whichNamespace(c *connector.Connector) string {
+	if !c.Ref.Cluster() {
+		return ""
+	}
+	return fmt.Sprintf(", which is %s for a ClusterConnector (--cluster-resource-namespace)", c.ObjectNamespace)
 }
 
 // objectsOf reads the objects of one namespace.

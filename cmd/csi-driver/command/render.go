@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
 	"github.com/regcred/csi-driver-regcred/internal/outdir"
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/credentials"
 	"github.com/regcred/csi-driver-regcred/pkg/metrics"
 	"github.com/regcred/csi-driver-regcred/pkg/render"
@@ -67,7 +69,7 @@ func (p Program) runRender(ctx context.Context, o renderOptions, r renderRequest
 		return p.explain(stdout, r, got, written)
 	}
 	if err != nil {
-		return errors.Join(err, explain(false))
+		return errors.Join(got.missing(err), explain(false))
 	}
 	explained := false
 	if err := out.Write(got.files, r.mode, func() error { explained = true; return explain(true) }); err != nil {
@@ -87,6 +89,17 @@ type renderAnswer struct {
 	calls []call
 	input render.Input
 	files render.Files
+}
+
+// missing adds to an error about an object that does not exist where it was
+// looked for.
+func (r renderAnswer) missing(err error) error {
+	for _, c := range r.calls {
+		if where := whichNamespace(c.connector); where != "" && errors.Is(err, connector.ErrNotFound) && strings.Contains(err.Error(), c.connector.Ref.String()) {
+			return fmt.Errorf("%w%s", err, where)
+		}
+	}
+	return err
 }
 
 // renderOnce runs the core for as long as it takes to render. The calls are
