@@ -39,17 +39,19 @@ func (*issuer) Audiences() []string { return nil }
 func (i *issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Credential, error) {
 	m := pullsecret.NewMerger(time.Now())
 	r := newReader(req)
+	var mistakes []error
 	for n, e := range i.config.Entries {
-		entry, err := r.entry(ctx, e)
-		if err != nil {
-			return nil, err
+		entry, wrong := r.entry(ctx, e)
+		mistakes = append(mistakes, wrong...)
+		if len(wrong) == 0 {
+			m.Add(fmt.Sprintf("entries[%d]", n), entry, time.Time{})
 		}
-		m.Add(fmt.Sprintf("entries[%d]", n), entry, time.Time{})
 	}
 	if ref := i.config.SecretRef; ref != nil {
-		if err := i.addVariables(ctx, m, r, ref.Name); err != nil {
-			return nil, err
-		}
+		mistakes = append(mistakes, i.addVariables(ctx, m, r, ref.Name)...)
+	}
+	if err := joined(mistakes); err != nil {
+		return nil, err
 	}
 	if m.Len() == 0 {
 		return nil, issuers.Terminate("SecretExpired", "all logins of issuer %s have ended (the last one at %s); renew them", Kind, m.Ended()).Because(connector.ErrDenied)
@@ -58,47 +60,49 @@ func (i *issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Cre
 }
 
 // addVariables adds what a Secret of imgpkg's variables holds.
-func (i *issuer) addVariables(ctx context.Context, m *pullsecret.Merger, r *reader, name string) error {
+func (i *issuer) addVariables(ctx context.Context, m *pullsecret.Merger, r *reader, name string) []error {
 	secret, err := r.secret(ctx, name)
 	if err != nil {
-		return err
+		return []error{err}
 	}
 	groups, ignored, err := parseVariables(i.config.prefix(), secret.Data)
 	if err != nil {
-		return pullsecret.Invalid(secret, "%w", err)
+		return []error{pullsecret.Invalid(secret, "%w", err)}
 	}
 	owner := fmt.Sprintf("Secret %q", name)
 	if len(ignored) > 0 {
 		m.Warn(fmt.Sprintf("%s: %s left out: they say nothing here", owner, listed(ignored)))
 	}
 	said := false
+	var mistakes []error
 	for _, g := range groups {
 		if g.empty() {
 			m.Warn(fmt.Sprintf("%s: %s left out: nothing is in it", owner, listed(g.keys())))
 			continue
 		}
 		said = true
-		if err := addGroup(m, secret, g); err != nil {
-			return err
-		}
+		mistakes = append(mistakes, addGroup(m, secret, g)...)
 	}
 	if !said {
-		return pullsecret.Invalid(secret, "holds variables that are all empty: write the registry and its login")
+		return []error{pullsecret.Invalid(secret, "holds variables that are all empty: write the registry and its login")}
 	}
-	return nil
+	return mistakes
 }
 
-func addGroup(m *pullsecret.Merger, secret *connector.Object, g group) error {
+func addGroup(m *pullsecret.Merger, secret *connector.Object, g group) []error {
 	if g.values[hostname].IsZero() {
-		return pullsecret.Invalid(secret, "has %s and lacks key %q, which says for which registry", listed(g.keys()), g.key(hostname))
+		return []error{pullsecret.Invalid(secret, "has %s and lacks key %q, which says for which registry", listed(g.keys()), g.key(hostname))}
 	}
-	match, key, err := g.serves()
-	if err != nil {
-		return pullsecret.BadKey(secret, key, err)
+	var mistakes []error
+	match := g.serves(func(key string, problem error) {
+		mistakes = append(mistakes, pullsecret.BadKey(secret, key, problem))
+	})
+	if len(mistakes) > 0 {
+		return mistakes
 	}
 	entry, warnings, err := g.entry(match)
 	if err != nil {
-		return pullsecret.Invalid(secret, "%w", err)
+		return []error{pullsecret.Invalid(secret, "%w", err)}
 	}
 	for _, w := range warnings {
 		m.Warn(fmt.Sprintf("Secret %q: %s", secret.Name, w))

@@ -14,25 +14,31 @@ import (
 type reader struct {
 	objects   issuers.Objects
 	connector string // its name, to which Secrets are offered
-	known     map[string]*connector.Object
+	known     map[string]found
+}
+
+// found is what became of reading one Secret.
+type found struct {
+	object *connector.Object
+	err    error
 }
 
 func newReader(req issuers.Request) *reader {
-	return &reader{objects: req.Objects, connector: req.Connector.Ref.Name, known: map[string]*connector.Object{}}
+	return &reader{objects: req.Objects, connector: req.Connector.Ref.Name, known: map[string]found{}}
 }
 
 // secret returns a Secret that is offered: by its label, or by one of types,
 // which say that a login is in it.
 func (r *reader) secret(ctx context.Context, name string, types ...string) (*connector.Object, error) {
-	object, ok := r.known[name]
+	secret, ok := r.known[name]
 	if !ok {
-		var err error
-		if object, err = r.objects.Object(ctx, connector.KindSecret, name); err != nil {
-			return nil, issuers.ObjectError(connector.KindSecret, name, err)
-		}
-		r.known[name] = object
+		secret.object, secret.err = r.objects.Object(ctx, connector.KindSecret, name)
+		r.known[name] = secret
 	}
-	return object, pullsecret.Offered(object, r.connector, types...)
+	if secret.err != nil {
+		return nil, issuers.ObjectError(connector.KindSecret, name, secret.err)
+	}
+	return secret.object, pullsecret.Offered(secret.object, r.connector, types...)
 }
 
 // text returns what one key holds.
@@ -55,12 +61,14 @@ func (r *reader) text(ctx context.Context, ref *KeyReference, standard string, c
 	return value, nil
 }
 
-// entry reads what an Entry of the configuration refers to.
-func (r *reader) entry(ctx context.Context, e Entry) (connector.Entry, error) {
+// entry reads what an Entry of the configuration refers to, and tells all that
+// is wrong with it.
+func (r *reader) entry(ctx context.Context, e Entry) (connector.Entry, []error) {
 	key, err := parseMatch(e.Match)
 	if err != nil { // Validate lets none through
-		return connector.Entry{}, issuers.Terminate("MatchInvalid", "match %s%w", quoted(e.Match), err)
+		return connector.Entry{}, []error{issuers.Terminate("MatchInvalid", "match %s%w", quoted(e.Match), err)}
 	}
+	var mistakes []error
 	entry := connector.Entry{Key: key, Anonymous: e.Anonymous}
 	for _, part := range []struct {
 		ref      *KeyReference
@@ -71,16 +79,16 @@ func (r *reader) entry(ctx context.Context, e Entry) (connector.Entry, error) {
 		{e.UsernameRef, "username", pullsecret.CheckUser, func(s connector.Secret) { entry.Username = s.Reveal() }},
 		{e.PasswordRef, "password", pullsecret.CheckText, func(s connector.Secret) { entry.Password = s }},
 		{e.IdentityTokenRef, "token", pullsecret.CheckText, func(s connector.Secret) { entry.IdentityToken = s }},
-		{e.RegistryTokenRef, "token", pullsecret.CheckText, func(s connector.Secret) { entry.RegistryToken = s }},
+		{e.RegistryTokenRef, "token", pullsecret.CheckToken, func(s connector.Secret) { entry.RegistryToken = s }},
 	} {
 		if part.ref == nil {
 			continue
 		}
 		value, err := r.text(ctx, part.ref, part.standard, part.check)
 		if err != nil {
-			return connector.Entry{}, err
+			mistakes = append(mistakes, err)
 		}
 		part.put(value)
 	}
-	return entry, nil
+	return entry, mistakes
 }

@@ -112,20 +112,26 @@ func compareSuffixes(a, b string) int {
 	return cmp.Or(cmp.Compare(len(numberA), len(numberB)), cmp.Compare(numberA, numberB), cmp.Compare(a, b))
 }
 
-// serves tells what the group is for, after checking that a client could send
-// what is in it. The error is about the key that comes with it.
-func (g group) serves() (match connector.Key, key string, err error) {
+// serves tells what the group is for, and each key in which there is what no
+// client could send, or no registry.
+func (g group) serves(wrong func(key string, problem error)) connector.Key {
+	var match connector.Key
 	for _, v := range variables() {
-		check := pullsecret.CheckText
-		if v == username {
-			check = pullsecret.CheckUser
+		text := g.values[v].Reveal()
+		err := pullsecret.CheckText(text)
+		switch {
+		case v == hostname && err == nil:
+			match, err = parseMatch(text)
+		case v == username:
+			err = pullsecret.CheckUser(text)
+		case v == registryToken:
+			err = pullsecret.CheckToken(text)
 		}
-		if err := check(g.values[v].Reveal()); err != nil {
-			return connector.Key{}, g.key(v), err
+		if err != nil {
+			wrong(g.key(v), err)
 		}
 	}
-	match, err = parseMatch(g.values[hostname].Reveal())
-	return match, g.key(hostname), err
+	return match
 }
 
 // entry makes what the group says. Warnings tell what was left out; the error
