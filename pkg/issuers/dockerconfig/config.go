@@ -3,11 +3,11 @@ package dockerconfig
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers/pullsecret"
 )
 
 // Config names a docker configuration and what of it is handed out.
@@ -56,8 +56,6 @@ type KeyReference struct {
 // maxHosts is how many hosts one configuration names.
 const maxHosts = 64
 
-var dataKey = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`)
-
 // Validate implements issuers.Config.
 func (c Config) Validate() error {
 	var errs []error
@@ -67,8 +65,12 @@ func (c Config) Validate() error {
 	case c.SecretRef != nil && c.ConfigMapRef != nil:
 		errs = append(errs, connector.Field("configMapRef", "cannot stand beside secretRef: set exactly one of them"))
 	}
-	errs = append(errs, c.SecretRef.validate("secretRef", "Secret")...)
-	errs = append(errs, c.ConfigMapRef.validate("configMapRef", "ConfigMap")...)
+	if ref := c.SecretRef; ref != nil {
+		errs = append(errs, pullsecret.CheckReference("secretRef", connector.KindSecret, ref.Name, ref.Key)...)
+	}
+	if ref := c.ConfigMapRef; ref != nil {
+		errs = append(errs, pullsecret.CheckReference("configMapRef", connector.KindConfigMap, ref.Name, ref.Key)...)
+	}
 	if c.Hosts != nil && len(c.Hosts) == 0 {
 		errs = append(errs, connector.Field("hosts", "an empty list chooses nothing: leave it out for all hosts"))
 	}
@@ -98,18 +100,4 @@ func validateHost(written string, before []string) error {
 		return fmt.Errorf("%q is there already: keep one", written)
 	}
 	return nil
-}
-
-func (r *KeyReference) validate(path, kind string) []error {
-	if r == nil {
-		return nil
-	}
-	var errs []error
-	if !connector.IsName(r.Name) {
-		errs = append(errs, connector.Field(path+".name", "%q is not the name of a %s", r.Name, kind))
-	}
-	if r.Key != "" && !dataKey.MatchString(r.Key) {
-		errs = append(errs, connector.Field(path+".key", "%q is no key of a %s: use letters, digits, dashes, underscores and dots, at most 253", r.Key, kind))
-	}
-	return errs
 }

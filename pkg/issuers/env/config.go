@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers/pullsecret"
 )
 
 // Config lists registries and their logins, here or in a Secret. Entries come
@@ -108,10 +109,7 @@ const (
 	defaultPrefix = "IMGPKG_REGISTRY_"
 )
 
-var (
-	dataKey      = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,253}$`)
-	variableHead = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*_$`)
-)
+var variableHead = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*_$`)
 
 // Validate implements issuers.Config.
 func (c Config) Validate() error {
@@ -179,21 +177,9 @@ func (e Entry) validate(at string) []error {
 		field string
 		ref   *KeyReference
 	}{{"usernameRef", e.UsernameRef}, {"passwordRef", e.PasswordRef}, {"identityTokenRef", e.IdentityTokenRef}, {"registryTokenRef", e.RegistryTokenRef}} {
-		errs = append(errs, ref.ref.validate(at+"."+ref.field)...)
-	}
-	return errs
-}
-
-func (r *KeyReference) validate(path string) []error {
-	if r == nil {
-		return nil
-	}
-	var errs []error
-	if !connector.IsName(r.Name) {
-		errs = append(errs, connector.Field(path+".name", "%q is not the name of a Secret", r.Name))
-	}
-	if r.Key != "" && !dataKey.MatchString(r.Key) {
-		errs = append(errs, connector.Field(path+".key", "%q is no key of a Secret: use letters, digits, dashes, underscores and dots, at most 253", r.Key))
+		if ref.ref != nil {
+			errs = append(errs, pullsecret.CheckReference(at+"."+ref.field, connector.KindSecret, ref.ref.Name, ref.ref.Key)...)
+		}
 	}
 	return errs
 }
