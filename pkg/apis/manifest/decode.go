@@ -185,6 +185,8 @@ func (d *decoder) unknown(path string, key *yaml.Node, known []string) {
 	switch {
 	case meant != "":
 		d.note(connector.Field(at, "unknown field; did you mean %s?", meant), at, join(path, meant))
+	case len(known) == 0 && !d.quiet:
+		d.note(connector.Field(at, "unknown field: there are none here; write {}"), at)
 	case d.quiet:
 		d.note(connector.Field(path, "line %d holds an unknown field", key.Line), at)
 	default:

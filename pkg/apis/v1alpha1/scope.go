@@ -45,7 +45,11 @@ func (m *mistakes) issuer(spec *ConnectorSpec, known []issuers.Definition) conne
 		return connector.IssuerConfig{}
 	}
 	if len(set) != 1 {
-		m.add("spec.issuer", "write exactly one issuer, not %d; known are %s", len(set), strings.Join(kinds(known), ", "))
+		if len(set) == 0 {
+			m.add("spec.issuer", "names no issuer: write one and its fields, or {} for all defaults, as in anonymous: {}; known are %s", strings.Join(kinds(known), ", "))
+		} else {
+			m.add("spec.issuer", "write exactly one issuer, not %d; known are %s", len(set), strings.Join(kinds(known), ", "))
+		}
 		return connector.IssuerConfig{}
 	}
 	config := set[0]
