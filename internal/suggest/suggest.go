@@ -1,7 +1,10 @@
 // Package suggest finds the word that a user probably meant.
 package suggest
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // farApart is the length beyond which words are not compared.
 const farApart = 64
@@ -19,6 +22,15 @@ func Closest(word string, known []string) string {
 		}
 	}
 	return best
+}
+
+// DidYouMean ends an error about an unknown word with the known word that was
+// probably meant, or with nothing when none is near.
+func DidYouMean(word string, known []string) string {
+	if meant := Closest(word, known); meant != "" {
+		return fmt.Sprintf("; did you mean %q?", meant)
+	}
+	return ""
 }
 
 // distance counts the insertions, deletions, replacements and swaps of

@@ -21,3 +21,12 @@ func TestClosest(t *testing.T) {
 		}
 	}
 }
+
+func TestDidYouMean(t *testing.T) {
+	if got := DidYouMean("lits", []string{"list", "map"}); got != `; did you mean "list"?` {
+		t.Error(got)
+	}
+	if got := DidYouMean("zzzz", []string{"list", "map"}); got != "" {
+		t.Error(got)
+	}
+}

@@ -2,7 +2,6 @@ package volume
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"path"
@@ -178,11 +177,12 @@ func (p *parser) use(attribute, written string) {
 func (p *parser) configurations() {
 	value, ok := p.value(attrConfigurations)
 	if ok {
+		written := map[string]string{} // by canonical name
 		for _, item := range p.list(attrConfigurations, value) {
 			if file, excluded := strings.CutPrefix(item, "!"); excluded {
 				p.exclude(file)
 			} else {
-				p.configuration(item)
+				p.configuration(item, written)
 			}
 		}
 	}
@@ -191,14 +191,15 @@ func (p *parser) configurations() {
 	}
 }
 
-func (p *parser) configuration(written string) {
+func (p *parser) configuration(written string, before map[string]string) {
 	name, ok := render.Canonical(written)
 	switch {
 	case !ok:
-		p.wrong(attrConfigurations, "there is no configuration %q%s (known: %s)", written, didYouMean(written, render.Names()), strings.Join(render.Names(), ", "))
-	case slices.Contains(p.parsed.Configurations, name):
-		p.wrong(attrConfigurations, "%q is another name of %q, which is listed already", written, name)
+		p.wrong(attrConfigurations, "there is no configuration %q%s (known: %s)", written, suggest.DidYouMean(written, render.Names()), strings.Join(render.Names(), ", "))
+	case before[name] != "":
+		p.wrong(attrConfigurations, "%q and %q are the same configuration: keep one", before[name], written)
 	default:
+		before[name] = written
 		p.parsed.Configurations = append(p.parsed.Configurations, name)
 	}
 }
@@ -285,7 +286,7 @@ func (p *parser) narrowing() {
 			if suffixed {
 				known = slices.Insert(known, 0, attrRepositories+"."+written, attrActions+"."+written)
 			}
-			p.wrong(attribute, "is not a volume attribute%s", didYouMean(attribute, known))
+			p.wrong(attribute, "is not a volume attribute%s", suggest.DidYouMean(attribute, known))
 		}
 	}
 }
@@ -346,13 +347,4 @@ func (p *parser) narrow(use *Use, attribute, name, value string) {
 		return
 	}
 	use.Want.Actions = actions
-}
-
-// didYouMean ends an error about an unknown word with the known word that was
-// probably meant, or with nothing when none is near.
-func didYouMean(word string, known []string) string {
-	if meant := suggest.Closest(word, known); meant != "" {
-		return fmt.Sprintf("; did you mean %q?", meant)
-	}
-	return ""
 }

@@ -64,7 +64,7 @@ func oneByOne(registries []connector.Registry) (apart []connector.Registry) {
 
 // each takes apart what was joined, which has one line for each error.
 func each(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only err itself
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok || !strings.Contains(err.Error(), "\n") {
 		if err == nil {
 			return nil

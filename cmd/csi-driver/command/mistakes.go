@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,10 +28,8 @@ func (m mistakes) err() error {
 	return usageError{errors.Join(m...)}
 }
 
-// didYouMean ends an error about an unknown word.
+// didYouMean ends an error about an unknown word with the one that was meant,
+// or with those that there are.
 func didYouMean(word string, known []string) string {
-	if meant := suggest.Closest(word, known); meant != "" {
-		return fmt.Sprintf("; did you mean %q?", meant)
-	}
-	return " (known: " + strings.Join(known, ", ") + ")"
+	return cmp.Or(suggest.DidYouMean(word, known), " (known: "+strings.Join(known, ", ")+")")
 }

@@ -50,7 +50,7 @@ func (o *nodeOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.stateDir, "state-dir", "", "directory on disk for what must survive a reboot, without secrets (default <kubelet-dir>/plugins/"+driver.Name+"/state)")
 	f.StringVar(&o.runtimeDir, "runtime-dir", "", "directory for the driver's private tmpfs, mounted there when missing (default <kubelet-dir>/plugins/"+driver.Name+"/run)")
 	f.StringVar(&o.nodeID, "node-id", "", "name of this node (default $NODE_NAME, then the host name)")
-	o.manifests.addConnectorsDir(f, "directory of Connector, ClusterConnector, Secret, ConfigMap and Namespace manifests, watched with its direct sub-directories (standalone mode; required)")
+	o.manifests.addConnectorsDir(f, "directory of Connector, ClusterConnector, Secret, ConfigMap, Namespace and ServiceAccount manifests, watched with its direct sub-directories (standalone mode; required)")
 	f.StringVar(&o.tokenSource, "token-source", string(driver.TokensInVolumeContext), "where the kubelet sends ServiceAccount tokens: secrets or volume-context; the other is dropped unread")
 	o.destinations.addFlags(f)
 	f.BoolVar(&o.requireUsePermission, "require-use-permission", false, "ask the API server also for Connectors of the pod's own namespace; not with --connectors-dir")

@@ -39,7 +39,7 @@ const (
 )
 
 func (o *renderOptions) addFlags(f *pflag.FlagSet) {
-	o.manifests.addConnectorsDir(f, "directory of Connector, ClusterConnector, Secret, ConfigMap and Namespace manifests, with its direct sub-directories (required)")
+	o.manifests.addConnectorsDir(f, "directory of Connector, ClusterConnector, Secret, ConfigMap, Namespace and ServiceAccount manifests, with its direct sub-directories (required)")
 	f.StringVar(&o.connectors, "connectors", "", "connectors as a pod names them: name, namespace/name or cluster:name, the first wins a host (required)")
 	f.StringVar(&o.namespace, "namespace", "", "namespace of the pod that would ask (required)")
 	f.StringVar(&o.serviceAccount, "service-account", defaultServiceAccount, "ServiceAccount of the pod that would ask")
