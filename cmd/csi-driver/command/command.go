@@ -37,7 +37,7 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	out := &output{to: stdout}
 	root.SetOut(out)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if out.err != nil && (err == nil || errors.Is(err, errTold)) {
 		err = out.err
 	}
@@ -47,8 +47,11 @@ func (p Program) Run(ctx context.Context, args []string, stdout, stderr io.Write
 	case errors.Is(err, errTold):
 		return exitFailed
 	case errors.As(err, new(usageError)):
-		fmt.Fprintf(stderr, "csi-driver: %v\nRun 'csi-driver --help' for usage.\n", err)
+		fmt.Fprintf(stderr, "csi-driver: %v\nRun '%s --help' for usage.\n", err, cmd.CommandPath())
 		return exitUsage
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil: // by a signal
+		fmt.Fprintf(stderr, "csi-driver: %s\n", strings.ReplaceAll(err.Error(), context.Canceled.Error(), "interrupted"))
+		return exitFailed
 	default:
 		fmt.Fprintf(stderr, "csi-driver: %v\n", err)
 		return exitFailed
@@ -80,6 +83,8 @@ read in a memory-only volume, kept fresh until it is gone.`,
 		},
 		RunE: func(*cobra.Command, []string) error { return nil }, // Args has refused already
 	}
+	// Alone it is an error, and so no usage to show.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable .HasParent}}", 1))
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetHelpCommand(help())
@@ -93,9 +98,10 @@ func help() *cobra.Command {
 		Use:   "help [COMMAND]",
 		Short: "Help about any command",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			about, rest, err := cmd.Root().Find(args)
+			root := cmd.Root()
+			about, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 || !about.HasParent() && len(args) > 0 {
-				return unknownCommand(cmd.Root(), strings.Join(args, " "))
+				return unknownCommand(root, strings.Join(args, " "))
 			}
 			about.InitDefaultHelpFlag()
 			return about.Help()

@@ -60,3 +60,13 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+func TestUsageShowsNoError(t *testing.T) {
+	got := run(t, program(), "--help")
+	if _, usage, _ := strings.Cut(got.stdout, "Usage:\n"); !strings.HasPrefix(usage, "  csi-driver [command]\n\n") {
+		t.Error(got.stdout)
+	}
+	if got := run(t, program(), "version", "--help"); !strings.Contains(got.stdout, "Usage:\n  csi-driver version [flags]\n\n") {
+		t.Error(got.stdout)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,10 +13,12 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/regcred/csi-driver-regcred/internal/outdir"
+	"github.com/regcred/csi-driver-regcred/pkg/apis/v1alpha1"
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/credentials"
 	"github.com/regcred/csi-driver-regcred/pkg/metrics"
 	"github.com/regcred/csi-driver-regcred/pkg/render"
+	"github.com/regcred/csi-driver-regcred/pkg/source/files"
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
 )
 
@@ -109,9 +112,6 @@ func (p Program) renderOnce(ctx context.Context, o manifests, r renderRequest, w
 	if err != nil {
 		return renderAnswer{}, err
 	}
-	for _, problem := range source.Problems() {
-		warn("%s", problem)
-	}
 	measured := metrics.New(prometheus.NewRegistry(), p.Version)
 	manager, err := p.credentials(source, r.policy, credentials.Options{
 		Credentials: &memory{}, Intents: &memory{}, Audit: unaudited{}, Metrics: measured, NamePrefix: "regcred-render",
@@ -129,7 +129,27 @@ func (p Program) renderOnce(ctx context.Context, o manifests, r renderRequest, w
 		Events: warn, Audit: unaudited{}, Metrics: measured,
 	}, r.spec)
 	err = errors.Join(err, stop())
+	for _, problem := range source.Problems() {
+		if r.concerns(problem) && (err == nil || !strings.Contains(err.Error(), problem.Err.Error())) {
+			warn("%s", problem)
+		}
+	}
 	return renderAnswer{calls: leases.calls, input: in, files: files}, err
+}
+
+// concerns reports whether a mistake may matter here: that of a Connector which
+// is not asked does not.
+func (r renderRequest) concerns(problem files.Problem) bool {
+	kind, name, named := strings.Cut(problem.Object, " ")
+	if !named || kind != v1alpha1.KindConnector && kind != v1alpha1.KindClusterConnector {
+		return true
+	}
+	return slices.ContainsFunc(r.spec.Attributes.Uses, func(u volume.Use) bool {
+		if u.Ref.Cluster() {
+			return kind == v1alpha1.KindClusterConnector && name == u.Ref.Name
+		}
+		return kind == v1alpha1.KindConnector && name == u.Ref.String()
+	})
 }
 
 // warnOnDisk tells when credentials outlive the machine's memory.

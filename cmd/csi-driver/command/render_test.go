@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -247,9 +248,57 @@ func TestRenderWrongUsage(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := run(t, program(), append([]string{"render"}, tc.args...)...)
-			if diff := cmp.Diff("csi-driver: "+tc.want+"\nRun 'csi-driver --help' for usage.\n", got.stderr); diff != "" || got.code != exitUsage {
+			if diff := cmp.Diff("csi-driver: "+tc.want+"\nRun 'csi-driver render --help' for usage.\n", got.stderr); diff != "" || got.code != exitUsage {
 				t.Errorf("exit code %d\n%s", got.code, diff)
 			}
 		})
+	}
+}
+
+func TestRenderTellsEachMistakeOnce(t *testing.T) {
+	dir := t.TempDir()
+	connectors := ""
+	for _, name := range []string{"asked", "other"} {
+		connectors += fmt.Sprintf("apiVersion: regcred.dev/v1alpha1\nkind: Connector\nmetadata: {name: %s, namespace: ci}\nspec: {adress: reg.io, issuer: {secret: {name: s}}}\n---\n", name)
+	}
+	good := "apiVersion: regcred.dev/v1alpha1\nkind: Connector\nmetadata: {name: good, namespace: ci}\nspec: {address: reg.io, issuer: {anonymous: {}}}\n"
+	for name, text := range map[string]string{"ci.yaml": connectors + good, "torn.yaml": "{"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const torn = "csi-driver: warning: torn.yaml: document 1 is not YAML: line 1: did not find expected node content\n"
+	for asked, want := range map[string]string{
+		"asked": torn + "csi-driver: connector ci/asked: spec.adress: unknown field; did you mean address?\n",
+		"good":  torn,
+	} {
+		got := run(t, program(), "render", "--connectors-dir", dir, "--connectors", asked, "--namespace", "ci", "--out", filepath.Join(dir, "out"))
+		if diff := cmp.Diff(want, got.stderr); diff != "" {
+			t.Errorf("%s: %s", asked, diff)
+		}
+	}
+}
+
+func TestRenderInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		interrupt()
+		<-r.Context().Done()
+	}))
+	t.Cleanup(s.Close)
+	out := filepath.Join(t.TempDir(), "out")
+	var stdout, stderr strings.Builder
+	code := program().Run(ctx, []string{
+		"render", "--connectors-dir", robot(t, s), "--connectors", "robot", "--namespace", "ci",
+		"--repositories", "team/app", "--out", out, "--allowed-hosts", "127.0.0.1",
+	}, &stdout, &stderr)
+	// Whether the call or who waits for it sees the end first is open.
+	const who = "csi-driver: connector ci/robot: obtaining a credential for ServiceAccount ci/default: "
+	if text := stderr.String(); code != exitFailed || !strings.HasPrefix(text, who) || !strings.HasSuffix(text, ": interrupted\n") || strings.Contains(text, "canceled") {
+		t.Errorf("exit code %d, stderr %q", code, stderr.String())
+	}
+	if _, err := os.Stat(out); !os.IsNotExist(err) {
+		t.Errorf("something is left: %v", err)
 	}
 }

@@ -28,7 +28,7 @@ func TestValidate(t *testing.T) {
 		{"missing file", []string{"testdata/none.yaml"}, outcome{exitFailed, "testdata/none.yaml: no such file or directory\n0 objects in 0 files, 1 mistake\n", ""}},
 		{"no manifest", []string{empty}, outcome{exitFailed, empty + ": holds no manifest: name a directory with files *.yaml, *.yml or *.json that do not begin with a dot, or the files themselves\n0 objects in 0 files, 1 mistake\n", ""}},
 		{"no object", []string{comment}, outcome{exitFailed, "", "csi-driver: validate: the files hold no object: nothing was checked\n"}},
-		{"nothing named", nil, outcome{exitUsage, "", "csi-driver: validate: name the files or directories to read\nRun 'csi-driver --help' for usage.\n"}},
+		{"nothing named", nil, outcome{exitUsage, "", "csi-driver: validate: name the files or directories to read\nRun 'csi-driver validate --help' for usage.\n"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := run(t, program(), append([]string{"validate"}, tc.args...)...); got != tc.want {
