@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	gopath "path"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,7 @@ type Dir struct {
 	root *os.Root
 	lock *os.File
 	made bool // by Open
+	used bool // something may be staged
 	kept bool // it holds what was asked for
 }
 
@@ -39,18 +41,25 @@ func Open(path string) (_ *Dir, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, connector.Errorf(connector.ErrPrecondition, "%s: the directory above it does not exist: make it first", path)
 	default:
-		return nil, fmt.Errorf("making the directory: %w", err)
+		return nil, refused(path, fmt.Errorf("making the directory: %w", err))
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	if d.root, err = os.OpenRoot(path); err != nil {
-		return nil, fmt.Errorf("opening the directory: %w", err)
+	if d.made { // whatever the process's umask takes away
+		if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // a directory has to be entered
+			return nil, fmt.Errorf("making the directory: %w", err)
+		}
+	}
+	if d.root, err = os.OpenRoot(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, connector.Errorf(connector.ErrPrecondition, "%s: the link leads nowhere: make the directory that it names, or name another", path)
+	} else if err != nil {
+		return nil, refused(path, fmt.Errorf("opening the directory: %w", err))
 	}
 	if d.lock, err = d.root.Open("."); err != nil {
-		return nil, fmt.Errorf("opening the directory: %w", err)
+		return nil, refused(path, fmt.Errorf("opening the directory: %w", err))
 	}
 	if err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = d.lock.Close() // it was only read
@@ -58,12 +67,52 @@ func Open(path string) (_ *Dir, err error) {
 		return nil, connector.Errorf(connector.ErrAborted, "%s: another process writes to it: wait for it, or name another directory", path)
 	}
 	if err := d.root.RemoveAll(staging); err != nil { // what a killed process left
-		return nil, fmt.Errorf("preparing the directory: %w", err)
+		return nil, refused(path, fmt.Errorf("preparing the directory: %w", err))
 	}
-	if err := d.root.Mkdir(staging, 0o700); err != nil {
-		return nil, fmt.Errorf("preparing the directory: %w", err)
+	d.used = true
+	if err := private(d.root, staging); err != nil {
+		return nil, refused(path, fmt.Errorf("preparing the directory: %w", err))
 	}
 	return d, nil
+}
+
+// refused says what to do when the system does not let files be written.
+func refused(path string, err error) error {
+	switch {
+	case errors.Is(err, unix.EROFS):
+		return connector.Errorf(connector.ErrPrecondition, "%s is on a file system that is read-only: name a directory on another", path)
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return connector.Errorf(connector.ErrPrecondition, "%s is on a file system without space: make room, or name a directory on another", path)
+	case errors.Is(err, fs.ErrPermission):
+		return connector.Errorf(connector.ErrPrecondition, "%s cannot be written to by user %d: name a directory of that user (%w)", path, os.Geteuid(), err)
+	}
+	return err
+}
+
+// private makes a directory and what is missing above it for the owner alone,
+// whatever the process's umask takes away.
+func private(root *os.Root, dir string) error {
+	if above := gopath.Dir(dir); above != "." {
+		if err := private(root, above); err != nil {
+			return err
+		}
+	}
+	switch err := root.Mkdir(dir, 0o700); {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	return root.Chmod(dir, 0o700)
+}
+
+// OpenToOthers reports whether every user may replace what is written.
+func (d *Dir) OpenToOthers() (bool, error) {
+	info, err := d.lock.Stat()
+	if err != nil {
+		return false, fmt.Errorf("asking for the mode of %s: %w", d.path, err)
+	}
+	return info.Mode().Perm()&0o002 != 0 && info.Mode()&fs.ModeSticky == 0, nil
 }
 
 // OnTmpfs reports whether what is written stays in memory.
@@ -79,7 +128,7 @@ func (d *Dir) OnTmpfs() (bool, error) {
 // was written.
 func (d *Dir) Close() error {
 	var errs []error
-	if d.lock != nil {
+	if d.used {
 		errs = append(errs, d.root.RemoveAll(staging))
 	}
 	if d.made && !d.kept {

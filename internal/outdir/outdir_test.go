@@ -5,10 +5,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/render"
@@ -184,6 +186,9 @@ func TestOpenRefuses(t *testing.T) {
 	if err := os.WriteFile(base+"/file", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Symlink("nowhere", base+"/dangling"); err != nil {
+		t.Fatal(err)
+	}
 	held, err := Open(base + "/held")
 	if err != nil {
 		t.Fatal(err)
@@ -197,6 +202,7 @@ func TestOpenRefuses(t *testing.T) {
 		"missing/out": "BASE/missing/out: the directory above it does not exist: make it first",
 		"held":        "BASE/held: another process writes to it: wait for it, or name another directory",
 		"file":        "opening the directory: open BASE/file: not a directory",
+		"dangling":    "BASE/dangling: the link leads nowhere: make the directory that it names, or name another",
 	} {
 		_, err := Open(base + "/" + path)
 		if err == nil || strings.ReplaceAll(err.Error(), base, "BASE") != want {
@@ -216,5 +222,75 @@ func TestWhatAKilledProcessLeft(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]string{"a": "-rw------- 1"}, tree(t, dir)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestUmaskHasNoSay(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	defer unix.Umask(unix.Umask(0o777))
+	if err := write(t, dir, 0o440, content("a", "1", "sub/b", "2")); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if diff := cmp.Diff(map[string]string{"a": "-r--r----- 1", "sub": "drwxr-x---", "sub/b": "-r--r----- 2"}, tree(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestStagingIsPrivate(t *testing.T) {
+	d, err := Open(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	defer unix.Umask(unix.Umask(0o777))
+	if err := private(d.root, staging+"/new/sub"); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{staging, staging + "/new", staging + "/new/sub"} {
+		if info, err := d.root.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", dir, info, err)
+		}
+	}
+}
+
+func TestOpenToOthers(t *testing.T) {
+	for mode, want := range map[fs.FileMode]bool{0o700: false, 0o775: false, 0o777: true, 0o777 | fs.ModeSticky: false} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.OpenToOthers(); err != nil || got != want {
+			t.Errorf("%v: %v, %v", mode, got, err)
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	user := strconv.Itoa(os.Geteuid())
+	for errno, want := range map[unix.Errno]string{
+		unix.EROFS:  "/out is on a file system that is read-only: name a directory on another",
+		unix.ENOSPC: "/out is on a file system without space: make room, or name a directory on another",
+		unix.EACCES: "/out cannot be written to by user " + user + ": name a directory of that user (mkdir x: permission denied)",
+		unix.EPERM:  "/out cannot be written to by user " + user + ": name a directory of that user (mkdir x: operation not permitted)",
+		unix.EIO:    "mkdir x: input/output error",
+	} {
+		err := refused("/out", &fs.PathError{Op: "mkdir", Path: "x", Err: errno})
+		if err.Error() != want || errors.Is(err, connector.ErrPrecondition) != (errno != unix.EIO) {
+			t.Errorf("%v", err)
+		}
 	}
 }

@@ -23,7 +23,10 @@ func (d *Dir) Write(files render.Files, mode fs.FileMode, last func() error) err
 	}
 	s := &swap{root: d.root, mode: mode}
 	if err := s.run(files); err != nil {
-		return errors.Join(fmt.Errorf("writing to %s: %w", d.path, err), s.undo())
+		if !errors.Is(err, connector.ErrPrecondition) {
+			err = refused(d.path, fmt.Errorf("writing to %s: %w", d.path, err))
+		}
+		return errors.Join(err, s.undo())
 	}
 	if err := last(); err != nil {
 		return errors.Join(err, s.undo())
@@ -101,7 +104,7 @@ func (s *swap) run(files render.Files) error {
 }
 
 func (s *swap) stage(name string, data []byte) (err error) {
-	if err := s.root.MkdirAll(path.Dir(name), 0o700); err != nil {
+	if err := private(s.root, path.Dir(name)); err != nil {
 		return err
 	}
 	f, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -125,13 +128,15 @@ func (s *swap) place(name string) error {
 		return err
 	}
 	former := path.Join(staging, "old", name)
-	if err := s.root.MkdirAll(path.Dir(former), 0o700); err != nil {
+	if err := private(s.root, path.Dir(former)); err != nil {
 		return err
 	}
 	back := func() error { return s.root.Rename(former, name) }
 	switch err := s.root.Link(name, former); {
 	case errors.Is(err, fs.ErrNotExist):
 		back = func() error { return s.root.Remove(name) }
+	case errors.Is(err, fs.ErrPermission): // fs.protected_hardlinks
+		return connector.Errorf(connector.ErrPrecondition, "%s in the directory belongs to another user: remove it, or name another directory", name)
 	case err != nil:
 		return err
 	}

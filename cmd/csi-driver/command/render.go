@@ -84,7 +84,7 @@ func (p Program) runRender(ctx context.Context, o renderOptions, r renderRequest
 	for _, audience := range got.unasked(r.spec.Tokens) {
 		warn("--token %s=…: no issuer of these connectors asks for it; it was not used", audience)
 	}
-	return r.warnOnDisk(out, got.files, warn)
+	return r.warnOfPlace(out, got.files, warn)
 }
 
 // renderAnswer is what the core answers.
@@ -152,8 +152,16 @@ func (r renderRequest) concerns(problem files.Problem) bool {
 	})
 }
 
-// warnOnDisk tells when credentials outlive the machine's memory.
-func (r renderRequest) warnOnDisk(out *outdir.Dir, files render.Files, warn warnings) error {
+// warnOfPlace tells when other users can replace the files, and when
+// credentials outlive the machine's memory.
+func (r renderRequest) warnOfPlace(out *outdir.Dir, files render.Files, warn warnings) error {
+	open, err := out.OpenToOthers()
+	if err != nil {
+		return err
+	}
+	if open {
+		warn("every user can replace the files in %s: chmod it to 0700, or name another directory", r.out)
+	}
 	inMemory, err := out.OnTmpfs()
 	if err != nil {
 		return err

@@ -302,3 +302,15 @@ func TestRenderInterrupted(t *testing.T) {
 		t.Errorf("something is left: %v", err)
 	}
 }
+
+func TestRenderWarnsOfAnOpenDirectory(t *testing.T) {
+	out := t.TempDir()
+	if err := os.Chmod(out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	got := run(t, program(), "render", "--connectors-dir", "testdata/manifests", "--connectors", "corp", "--namespace", "ci", "--out", out)
+	want := "csi-driver: warning: every user can replace the files in " + out + ": chmod it to 0700, or name another directory\n"
+	if rest := warned(t, out, got.stderr); got.code != exitGood || rest != want {
+		t.Errorf("%+v", got)
+	}
+}
