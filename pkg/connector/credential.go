@@ -15,6 +15,9 @@ type Entry struct {
 	IdentityToken Secret // OAuth2 refresh token, exchanged by the client
 	RegistryToken Secret // ready-made bearer, bound to its scopes
 	Anonymous     bool   // an absence that shadows wider entries
+	// ExpiresAt is when this entry ends, where the entries of a credential end
+	// at different times; zero = with the credential.
+	ExpiresAt time.Time
 }
 
 // Empty reports whether the entry carries no secret.
@@ -22,7 +25,7 @@ func (e Entry) Empty() bool {
 	return e.Password.IsZero() && e.IdentityToken.IsZero() && e.RegistryToken.IsZero()
 }
 
-// Equal reports whether both entries give a client the same.
+// Equal reports whether both entries give a client the same, however long.
 func (e Entry) Equal(o Entry) bool {
 	return e.Key == o.Key && e.Username == o.Username && e.Anonymous == o.Anonymous &&
 		e.Password.Equal(o.Password) && e.IdentityToken.Equal(o.IdentityToken) && e.RegistryToken.Equal(o.RegistryToken)
@@ -74,6 +77,23 @@ func (c *Credential) Hosts() []string {
 	return hosts
 }
 
+// MaxShortLife is the life beyond which a credential is long-lived.
+const MaxShortLife = 24 * time.Hour
+
+// EndOf is when one of its entries ends; zero when nothing tells.
+func (c *Credential) EndOf(e Entry) time.Time {
+	if e.ExpiresAt.IsZero() {
+		return c.ExpiresAt
+	}
+	return e.ExpiresAt
+}
+
+// LongLivedEntry reports whether one of its entries is long-lived: an entry
+// with a near end of its own is not, whatever stands beside it.
+func (c *Credential) LongLivedEntry(e Entry) bool {
+	return c.LongLived && !e.Anonymous && (e.ExpiresAt.IsZero() || e.ExpiresAt.Sub(c.IssuedAt) > MaxShortLife)
+}
+
 // Life is the time from issue to expiry, or zero when the end is unknown.
 func (c *Credential) Life() time.Duration {
 	if c.ExpiresAt.IsZero() {
@@ -93,7 +113,7 @@ func (c *Credential) SameContent(o *Credential) bool {
 		return false
 	}
 	for i := range c.Entries {
-		if !c.Entries[i].Equal(o.Entries[i]) {
+		if !c.Entries[i].Equal(o.Entries[i]) || !c.Entries[i].ExpiresAt.Equal(o.Entries[i].ExpiresAt) {
 			return false
 		}
 	}

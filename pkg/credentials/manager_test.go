@@ -437,6 +437,24 @@ func TestRestartIssuesNothingAgain(t *testing.T) {
 	})
 }
 
+// What an entry says of its own end is in the volume's report: a restart must
+// not rewrite it.
+func TestRestartKeepsTheContent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		n.objects.put("pull", "one")
+		n.run(t)
+		lease := acquire(t, n, ask("stored", "a"))
+		before := lease.State().Credential
+		n.stop()
+
+		restored, ok := n.again(t).Restore(lease.Key(), "a", pod{})
+		if !ok || !restored.State().Credential.SameContent(before) {
+			t.Errorf("restored %v, and the content differs", ok)
+		}
+	})
+}
+
 func TestRestartRevokesWhatWasCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t).run(t)

@@ -55,6 +55,7 @@ type entryRecord struct {
 	IdentityToken string        `json:"identityToken,omitempty"`
 	RegistryToken string        `json:"registryToken,omitempty"`
 	Anonymous     bool          `json:"anonymous,omitempty"`
+	ExpiresAt     time.Time     `json:"expiresAt,omitzero"`
 }
 
 // behindNow notes that the record of s has to follow. The caller holds the lock.
@@ -128,7 +129,7 @@ func recordOf(c *connector.Credential, intent string, revokeAt time.Time) creden
 	}
 	for _, e := range c.Entries {
 		r.Entries = append(r.Entries, entryRecord{
-			Key: e.Key, Username: e.Username, Anonymous: e.Anonymous, Password: e.Password.Reveal(),
+			Key: e.Key, Username: e.Username, Anonymous: e.Anonymous, ExpiresAt: e.ExpiresAt, Password: e.Password.Reveal(),
 			IdentityToken: e.IdentityToken.Reveal(), RegistryToken: e.RegistryToken.Reveal(),
 		})
 	}
@@ -148,7 +149,7 @@ func (r credentialRecord) credential() *connector.Credential {
 	}
 	for _, e := range r.Entries {
 		c.Entries = append(c.Entries, connector.Entry{
-			Key: e.Key, Username: e.Username, Anonymous: e.Anonymous, Password: connector.NewSecret(e.Password),
+			Key: e.Key, Username: e.Username, Anonymous: e.Anonymous, ExpiresAt: e.ExpiresAt, Password: connector.NewSecret(e.Password),
 			IdentityToken: connector.NewSecret(e.IdentityToken), RegistryToken: connector.NewSecret(e.RegistryToken),
 		})
 	}

@@ -1,11 +1,12 @@
 package issuers
 
-import "time"
+import (
+	"time"
 
-const (
-	century = 100 * 365 * 24 * time.Hour
-	longest = 24 * time.Hour
+	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
+
+const century = 100 * 365 * 24 * time.Hour
 
 // Believable is a time that somebody stated, as far as it can be meant and
 // recorded. More than a century ahead is zero, which is no known end: it may be
@@ -25,5 +26,5 @@ func Believable(stated time.Time) time.Time {
 // OutlivesADay reports whether a credential counts as long-lived by its times:
 // it has no known end, or one more than 24 h after its issue.
 func OutlivesADay(issued, expires time.Time) bool {
-	return expires.IsZero() || expires.Sub(issued) > longest
+	return expires.IsZero() || expires.Sub(issued) > connector.MaxShortLife
 }

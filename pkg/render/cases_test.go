@@ -167,6 +167,20 @@ func forever() render.Source {
 	return s
 }
 
+// ends is a file with logins that end on their own, and one that does not.
+func ends() render.Source {
+	s := source("ends",
+		until(basic("hour.example", "hour", "hour"), expiresAt), until(basic("month.example", "month", "month"), expiresAt.AddDate(0, 1, 0)),
+		basic("forever.example", "admin", "for-ever"), anonymous("open.example"))
+	s.Credential.LongLived, s.Credential.Static, s.Credential.ExpiresAt = true, true, time.Time{}
+	return s
+}
+
+func until(e connector.Entry, end time.Time) connector.Entry {
+	e.ExpiresAt = end
+	return e
+}
+
 // cases are the golden volumes, by folder name.
 func cases() map[string]render.Input {
 	all := map[string]render.Input{
@@ -185,6 +199,9 @@ func cases() map[string]render.Input {
 			with(source("trust", basic("own.example", "own", "own")), render.Registry{Host: "own.example"}, render.Registry{Host: "kept.example", CA: certificate("kept")}),
 			with(source("nobody", anonymous("*.example"), anonymous("*.lab.example")), hosts("a.lab.example")...),
 			with(source("c", basic("reg.example", "c", "c"), basic("b.lab.example", "c", "lab")), hosts("reg.example")...)),
+		"docker-config-ends": input("docker-config", ends()),
+		"fields-ends": input("fields", source("ends",
+			until(basic("a.example", "robot", "ends"), expiresAt.Add(-time.Hour)), until(basic("b.example", "robot", "ends"), expiresAt.Add(-time.Minute)))),
 		"docker-config-report": input("docker-config", scoped(), forever()),
 		"docker-config-six":    input("docker-config", source("six", basic("[fd00::1]:5000", "six", "six"))),
 		"dockerd":              input("dockerd", corp()),

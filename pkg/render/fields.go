@@ -102,7 +102,7 @@ func fieldsOf(s Source, folder string) (output, error) {
 		add(f)
 	}
 	add(File{Path: "registry", Data: []byte(strings.Join(served(alone), "\n"))})
-	if at := seconds(s.Credential.ExpiresAt); !at.IsZero() {
+	if at := seconds(firstEnd(s.Credential, entries)); !at.IsZero() {
 		add(File{Path: "expiry", Data: []byte(at.Format(time.RFC3339))})
 	}
 	for _, field := range slices.Sorted(maps.Keys(s.Credential.Fields)) {
@@ -112,6 +112,17 @@ func fieldsOf(s Source, folder string) (output, error) {
 		add(File{Path: field, Data: []byte(s.Credential.Fields[field].Reveal()), Secret: true})
 	}
 	return out, nil
+}
+
+// firstEnd is when the first of the entries ends that tell it.
+func firstEnd(c *connector.Credential, entries []connector.Entry) time.Time {
+	var first time.Time
+	for _, e := range entries {
+		if end := c.EndOf(e); first.IsZero() || !end.IsZero() && end.Before(first) {
+			first = end
+		}
+	}
+	return first
 }
 
 // served lists the hosts for which a connector has a credential, sorted.

@@ -142,8 +142,8 @@ func newReportEntry(s *Source, e connector.Entry) ReportEntry {
 	c := s.Credential
 	return ReportEntry{
 		Host: e.Key.Host, Path: e.Key.Path, Connector: s.Connector, Issuer: s.Issuer, Form: formOf(e),
-		IssuedAt: seconds(c.IssuedAt), ExpiresAt: seconds(c.ExpiresAt), RenewAt: seconds(s.RenewAt),
-		Granted: c.Granted, Grain: c.Grain, LongLived: c.LongLived && !e.Anonymous,
+		IssuedAt: seconds(c.IssuedAt), ExpiresAt: seconds(c.EndOf(e)), RenewAt: seconds(s.RenewAt),
+		Granted: c.Granted, Grain: c.Grain, LongLived: c.LongLivedEntry(e),
 	}
 }
 

@@ -33,6 +33,10 @@ var configs = map[string]auths{
 	"docker-config-anonymous-glob/config.json": {
 		"own.example": basic("own", "own"), "b.lab.example": basic("c", "lab"),
 	},
+	"docker-config-ends/config.json": {
+		"hour.example": basic("hour", "hour"), "month.example": basic("month", "month"), "forever.example": basic("admin", "for-ever"),
+	},
+	"fields-ends/.dockerconfigjson":             {"a.example": basic("robot", "ends"), "b.example": basic("robot", "ends")},
 	"docker-config-emptied-unknown/config.json": {},
 	"docker-config-emptied-claims/config.json":  {"docker.io": basic("later", "hub")},
 	"docker-config-one/config.json":             {"harbor.example.com": basic("robot$ci", "harbor")},

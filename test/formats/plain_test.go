@@ -44,6 +44,9 @@ var fieldsOfVolume = map[string]map[string]string{
 		"c/username": "c", "c/password": "s3cr3t-c", "c/auth": "c:s3cr3t-c", "c/registry": "reg.example", "c/expiry": "2026-11-22T05:00:00Z",
 		"d/username": "d", "d/password": "s3cr3t-d", "d/auth": "d:s3cr3t-d", "d/registry": "reg.example", "d/expiry": "2026-11-22T05:00:00Z",
 	},
+	"fields-ends": {
+		"username": "robot", "password": "s3cr3t-ends", "auth": "robot:s3cr3t-ends", "registry": "a.example\nb.example", "expiry": "2026-11-22T04:00:00Z",
+	},
 	"everything": singleFields(""),
 	"excluded":   singleFields(""),
 	"everything-emptied": {

@@ -270,6 +270,9 @@ func TestExpiry(t *testing.T) {
 	if diff := cmp.Diff([]string{`Secret "x": the login for t.io ended at 2020-09-13T12:26:40Z and is left out`}, c.Warnings); diff != "" {
 		t.Error(diff)
 	}
+	if end := c.Entries[1].ExpiresAt; !end.Equal(soon) || !c.Entries[0].ExpiresAt.IsZero() {
+		t.Errorf("the JWT ends %s, the password %s", end, c.Entries[0].ExpiresAt)
+	}
 	if gap := c.Entries[2]; len(c.Entries) != 3 || gap.Key.Host != "t.io" || !gap.Anonymous {
 		t.Errorf("entries %s", shown(c))
 	}

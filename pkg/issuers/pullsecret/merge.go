@@ -50,6 +50,9 @@ func (m *Merger) Add(owner string, entry connector.Entry, end time.Time) {
 		}
 		return
 	}
+	if !entry.Anonymous {
+		entry.ExpiresAt = end
+	}
 	m.at[entry.Key] = len(m.entries)
 	m.entries, m.owners = append(m.entries, entry), append(m.owners, owner)
 	switch {
