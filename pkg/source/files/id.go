@@ -15,6 +15,11 @@ const (
 	kindServiceAccount = "ServiceAccount"
 )
 
+// kinds are all that are read.
+func kinds() []string {
+	return []string{v1alpha1.KindConnector, v1alpha1.KindClusterConnector, kindSecret, kindConfigMap, kindNamespace, kindServiceAccount}
+}
+
 // apiVersion tells which one each kind that is read has.
 func apiVersion(kind string) (version string, known bool) {
 	switch kind {

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/regcred/csi-driver-regcred/internal/suggest"
 	"github.com/regcred/csi-driver-regcred/pkg/apis/manifest"
 	"github.com/regcred/csi-driver-regcred/pkg/apis/v1alpha1"
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
@@ -109,7 +110,10 @@ func checkType(o *manifest.Object) []*connector.FieldError {
 	version, known := apiVersion(o.Kind)
 	switch {
 	case !known && word.MatchString(o.Kind):
-		return []*connector.FieldError{connector.Field("kind", "%s is not read here; known are Connector, ClusterConnector, Secret, ConfigMap, Namespace, ServiceAccount and lists of them", o.Kind)}
+		if meant := suggest.DidYouMean(o.Kind, kinds()); meant != "" {
+			return []*connector.FieldError{connector.Field("kind", "%s is not read here%s", o.Kind, meant)}
+		}
+		return []*connector.FieldError{connector.Field("kind", "%s is not read here; known are %s and lists of them", o.Kind, strings.Join(kinds(), ", "))}
 	case !known:
 		return []*connector.FieldError{connector.Field("kind", "is no kind")}
 	case version != o.APIVersion:

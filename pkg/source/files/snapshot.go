@@ -1,6 +1,7 @@
 package files
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -20,7 +21,7 @@ type snapshot struct {
 // same object the first wins.
 func merge(names []string, files map[string]file, last *snapshot) *snapshot {
 	s := &snapshot{values: map[id]any{}, broken: map[id]error{}}
-	from := map[id]string{}
+	from := map[id]string{} // file and line
 	for _, name := range names {
 		s.problems = append(s.problems, files[name].problems...)
 		for _, it := range files[name].items {
@@ -31,7 +32,7 @@ func merge(names []string, files map[string]file, last *snapshot) *snapshot {
 				})
 				continue
 			}
-			from[it.id] = name
+			from[it.id] = fmt.Sprintf("%s:%d", name, it.line)
 			if value := it.value; value != nil {
 				s.values[it.id] = value
 			} else if value, ok := last.values[it.id]; ok {

@@ -94,6 +94,17 @@ func (s *Source) Connector(ref connector.Ref) (*connector.Connector, error) {
 	return lookUp[*connector.Connector](s.current.Load(), connectorID(ref))
 }
 
+// Connectors lists those that are in force, in no order.
+func (s *Source) Connectors() []connector.Ref {
+	var refs []connector.Ref
+	for _, value := range s.current.Load().values {
+		if c, ok := value.(*connector.Connector); ok {
+			refs = append(refs, c.Ref)
+		}
+	}
+	return refs
+}
+
 // NamespaceLabels returns the labels of a namespace. Each one has its implicit
 // label kubernetes.io/metadata.name, also without a manifest.
 func (s *Source) NamespaceLabels(namespace string) map[string]string {

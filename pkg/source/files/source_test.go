@@ -333,8 +333,8 @@ func TestFirstFileWins(t *testing.T) {
 	tr.load([]string{"Connector ci/a"}, nil)
 	tr.write("a.yaml", conn("a", "first.example.com"), conn("a", "third.example.com"))
 	tr.load([]string{"Connector ci/a"}, []string{
-		"a.yaml:8 (document 2): Connector ci/a: the object is also in a.yaml, which counts: keep one",
-		"b.yaml:1: Connector ci/a: the object is also in a.yaml, which counts: keep one",
+		"a.yaml:8 (document 2): Connector ci/a: the object is also in a.yaml:1, which counts: keep one",
+		"b.yaml:1: Connector ci/a: the object is also in a.yaml:1, which counts: keep one",
 	})
 	if host := tr.host("a"); host != "first.example.com" {
 		t.Error(host)

@@ -23,6 +23,7 @@ func TestValidate(t *testing.T) {
 		"apiVersion: regcred.dev/v1alpha1\nkind: Connector\nmetadata: {name: A_b}\nspec: {adress: reg.io, issuer: {secret: {name: A_b}}}\n",
 		"apiVersion: v1\nkind: Secret\nmetadata: {nam: s, namespace: ci}\ndata: {password: \"%\"}\n",
 		"apiVersion: regcred.dev/v1\nkind: Secret\nmetadata: {name: s}\nhunter2: x\n")
+	tr.write("twice.txt", conn("a", "a.example.com"), conn("a", "b.example.com"), strings.Replace(conn("b", "c.example.com"), "Connector", "Conector", 1))
 	tr.write("nothing/.hidden.yaml", conn("d", "no host"))
 	tr.write("nothing/notes.md", "text")
 	opts := v1alpha1.Options{Issuers: builtin.Definitions()}
@@ -31,9 +32,13 @@ func TestValidate(t *testing.T) {
 	}{
 		"good file": {[]string{"a.yaml"}, nil},
 		"directory": {[]string{"."}, []string{
-			"sub/b.yaml:1: Connector ci/a: the object is also in DIR/a.yaml, which counts: keep one",
+			"sub/b.yaml:1: Connector ci/a: the object is also in DIR/a.yaml:1, which counts: keep one",
 			`sub/b.yaml:12 (document 2): Connector ci/c: spec.address: registry host "no host": write host or host:port, without scheme, path or user`,
 			"sub/deeper: manifests are read from the directory and one level below, not from here: move them up",
+		}},
+		"one object twice in a file, and no kind": {[]string{"twice.txt"}, []string{
+			"twice.txt:8 (document 2): Connector ci/a: the object is also in DIR/twice.txt:1, which counts: keep one",
+			"twice.txt:16 (document 3): kind: Conector is not read here; did you mean \"Connector\"?",
 		}},
 		"directory without a manifest": {[]string{"nothing", "a.yaml"}, []string{
 			"nothing: holds no manifest: name a directory with files *.yaml, *.yml or *.json that do not begin with a dot, or the files themselves",
