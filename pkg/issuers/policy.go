@@ -63,7 +63,7 @@ func ParseAudiences(values ...string) (map[string][]string, error) {
 		// Hosts hold no equals sign, audiences may.
 		cut := strings.LastIndexByte(value, '=')
 		if cut <= 0 || cut == len(value)-1 {
-			errs = append(errs, connector.Errorf(connector.ErrInvalid, "audience %q: write AUD=HOST or AUD=HOST,HOST", value))
+			errs = append(errs, connector.Errorf(connector.ErrInvalid, "audience %q: write AUD=HOST or AUD=HOST,HOST", withoutLogin(value)))
 			continue
 		}
 		audience := value[:cut]
@@ -129,7 +129,15 @@ func parseDestination(item string) (destination, error) {
 }
 
 func noDestination(item string) error {
-	return connector.Errorf(connector.ErrInvalid, "allowed host %q: write host, host:port or a CIDR such as 10.0.0.0/8", item)
+	return connector.Errorf(connector.ErrInvalid, "allowed host %q: write host, host:port or a CIDR such as 10.0.0.0/8", withoutLogin(item))
+}
+
+// withoutLogin is what of user:password@host may be quoted.
+func withoutLogin(text string) string {
+	if i := strings.LastIndexByte(text, '@'); i >= 0 {
+		return "…" + text[i:]
+	}
+	return text
 }
 
 func single(addr netip.Addr) netip.Prefix {

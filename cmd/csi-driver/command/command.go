@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/regcred/csi-driver-regcred/internal/suggest"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 )
 
@@ -86,7 +88,7 @@ read in a memory-only volume, kept fresh until it is gone.`,
 	// Alone it is an error, and so no usage to show.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable .HasParent}}", 1))
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{meantFlag(cmd, err)} })
 	root.SetHelpCommand(help())
 	root.AddCommand(p.node(), p.render(), p.validate(), p.issuers(), p.version())
 	return root
@@ -115,6 +117,18 @@ func unknownCommand(root *cobra.Command, name string) error {
 		known = append(known, c.Name())
 	}
 	return usageError{fmt.Errorf("unknown command %q%s", name, didYouMean(name, known))}
+}
+
+// meantFlag adds to an error about a flag that does not exist which one was
+// probably meant.
+func meantFlag(cmd *cobra.Command, err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return err
+	}
+	var known []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, "--"+f.Name) })
+	return fmt.Errorf("%w%s", err, suggest.DidYouMean("--"+unknown.GetSpecifiedName(), known))
 }
 
 // noArguments refuses what a sub-command would otherwise ignore.

@@ -23,6 +23,7 @@ func TestExitCodes(t *testing.T) {
 		{"no command", []string{}, exitUsage, "csi-driver: a command is missing"},
 		{"unknown command", []string{"nod"}, exitUsage, `csi-driver: unknown command "nod"; did you mean "node"?`},
 		{"unknown flag", []string{"node", "--nope"}, exitUsage, "csi-driver: unknown flag: --nope"},
+		{"misspelt flag", []string{"render", "--connector", "x"}, exitUsage, `csi-driver: unknown flag: --connector; did you mean "--connectors"?`},
 		{"argument of version", []string{"version", "x"}, exitUsage, `csi-driver: unexpected argument "x"`},
 		{"no source", []string{"node"}, exitUsage, "csi-driver: --connectors-dir is required: name a directory of Connector manifests"},
 		{

@@ -13,6 +13,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/regcred/csi-driver-regcred/internal/outdir"
+	"github.com/regcred/csi-driver-regcred/internal/suggest"
 	"github.com/regcred/csi-driver-regcred/pkg/apis/v1alpha1"
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/credentials"
@@ -94,6 +95,28 @@ type renderAnswer struct {
 	files render.Files
 }
 
+// meantConnector adds to an error about a Connector that does not exist which
+// one was probably meant.
+func meantConnector(err error, source *files.Source, uses []volume.Use) error {
+	if !errors.Is(err, connector.ErrNotFound) {
+		return err
+	}
+	var known []string
+	for _, ref := range source.Connectors() {
+		known = append(known, ref.String())
+	}
+	slices.Sort(known)
+	for _, u := range uses {
+		if _, missing := source.Connector(u.Ref); !errors.Is(missing, connector.ErrNotFound) || !strings.Contains(err.Error(), u.Ref.String()) {
+			continue
+		}
+		if meant := suggest.DidYouMean(u.Ref.String(), known); meant != "" {
+			return fmt.Errorf("%w%s", err, meant)
+		}
+	}
+	return err
+}
+
 // missing adds to an error about an object that does not exist where it was
 // looked for.
 func (r renderAnswer) missing(err error) error {
@@ -128,7 +151,7 @@ func (p Program) renderOnce(ctx context.Context, o manifests, r renderRequest, w
 		Connectors: source, Authorizer: everyone{}, Objects: source, Leases: leases,
 		Events: warn, Audit: unaudited{}, Metrics: measured,
 	}, r.spec)
-	err = errors.Join(err, stop())
+	err = errors.Join(meantConnector(err, source, r.spec.Attributes.Uses), stop())
 	for _, problem := range source.Problems() {
 		if r.concerns(problem) && (err == nil || !strings.Contains(err.Error(), problem.Err.Error())) {
 			warn("%s", problem)

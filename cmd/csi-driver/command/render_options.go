@@ -143,15 +143,19 @@ func (o *renderOptions) volumeAttributes(m *mistakes) map[string]string {
 // --audience.
 func (o *renderOptions) tokenFiles(m *mistakes) map[string]string {
 	all := map[string]string{}
-	for _, written := range o.tokens {
+	for i, written := range o.tokens {
+		flag := "token"
+		if len(o.tokens) > 1 {
+			flag = fmt.Sprintf("token number %d", i+1)
+		}
 		cut := strings.LastIndexByte(written, '=')
 		if cut <= 0 || cut == len(written)-1 {
-			m.flag("token", errors.New("needs AUDIENCE=FILE: the file holds the token")) // not quoted: it may be one
+			m.flag(flag, errors.New("needs AUDIENCE=FILE: the file holds the token")) // not quoted: it may be one
 			continue
 		}
 		audience := written[:cut]
 		if _, twice := all[audience]; twice {
-			m.flag("token", fmt.Errorf("names audience %q twice", audience))
+			m.flag(flag, fmt.Errorf("names audience %q twice", audience))
 		}
 		all[audience] = written[cut+1:]
 	}

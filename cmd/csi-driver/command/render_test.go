@@ -199,6 +199,7 @@ func TestRenderRefuses(t *testing.T) {
 		want string
 	}{
 		{"missing connector", []string{"--connectors", "none"}, "connector ci/none does not exist in the pod's namespace: create it or correct the volume attribute connectors"},
+		{"misspelt connector", []string{"--connectors", "crop"}, `connector ci/crop does not exist in the pod's namespace: create it or correct the volume attribute connectors; did you mean "ci/corp"?`},
 		{"another's connector", []string{"--connectors", "other/foreign"}, "connector other/foreign does not exist or its spec.access does not admit ServiceAccount ci/default"},
 		{"missing Secret", []string{"--connectors", "foreign", "--namespace", "other"}, `connector other/foreign: obtaining a credential for ServiceAccount other/default: Secret "foreign" does not exist in the Connector's namespace`},
 		{"two credentials for one file", []string{"--connectors", "corp,hub", "--configuration", "fields"}, "configuration fields: connector ci/corp: password: there are different credentials for harbor.example.com and *.example.com, and one file holds one: leave one of them in the Connector, or use docker-config"},
@@ -231,11 +232,16 @@ func TestRenderWrongUsage(t *testing.T) {
 		{"everything wrong", []string{
 			"--connectors-dir", "m", "--out", "o", "--namespace", "N", "--service-account", "S!", "--connectors", "A b", "--configuration", "dokcer-config",
 			"--attribute", "connectors=x", "--attribute", "plain", "--attribute", "file.mode=0777", "--attribute", "acitons=pull", "--attribute", "acitons=push",
-			"--token", "secret", "--token", "a=b", "--token", "a=c", "--audience", "x", "--allowed-hosts", "http://x",
+			"--token", "secret", "--token", "a=b", "--token", "secret", "--token", "a=c",
+			"--audience", "x", "--audience", "https://u:" + canary + "@h", "--audience", "a=u:" + canary + "@h", "--allowed-hosts", "http://x", "--allowed-hosts", "u:" + canary + "@h",
 		}, `--allowed-hosts: allowed host "http://x": write host, host:port or a CIDR such as 10.0.0.0/8
+allowed host "…@h": write host, host:port or a CIDR such as 10.0.0.0/8
 --audience: audience "x": write AUD=HOST or AUD=HOST,HOST
---token needs AUDIENCE=FILE: the file holds the token
---token names audience "a" twice
+audience "…@h": write AUD=HOST or AUD=HOST,HOST
+audience "a": allowed host "…@h": write host, host:port or a CIDR such as 10.0.0.0/8
+--token number 1 needs AUDIENCE=FILE: the file holds the token
+--token number 3 needs AUDIENCE=FILE: the file holds the token
+--token number 4 names audience "a" twice
 --namespace "N" is not the name of a namespace
 --service-account "S!" is not the name of a ServiceAccount
 --attribute connectors: use --connectors
