@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -117,6 +118,7 @@ func (l *load) run(kills int) {
 	if now, err := l.shown(l.standing[3]); err != nil || !slices.Equal(now, steady) {
 		t.Errorf("a credential that nothing concerned was issued anew: %v, %v", now, err)
 	}
+	must(t, l.await(l.swept))
 	l.stopReading()
 	for _, v := range l.standing {
 		must(t, l.unpublish(v))
@@ -124,12 +126,23 @@ func (l *load) run(kills int) {
 	l.settled()
 	l.noDoubt()
 	must(t, l.await(func() error {
-		if diff := cmp.Diff(descriptors, l.descriptors()); diff != "" {
-			return fmt.Errorf("descriptors (-first +last):\n%s", diff)
+		if now := l.descriptors(); len(now) > len(descriptors) {
+			return fmt.Errorf("descriptors (-first +last):\n%s", cmp.Diff(descriptors, now))
 		}
 		return nil
 	}))
 	l.leavesNothing()
+}
+
+// swept reports superseded content that is still there.
+func (l *load) swept() error {
+	for _, v := range l.standing[1:] { // but in the one that is rewritten every second
+		generations, err := filepath.Glob(filepath.Join(l.kubelet.Target(v), "..gen-*"))
+		if err != nil || len(generations) != 1 {
+			return fmt.Errorf("%s has %d generations: %w", v.Pod, len(generations), err)
+		}
+	}
+	return nil
 }
 
 // change has a Secret or a Connector differ.
