@@ -11,6 +11,9 @@ import (
 // what the volume would show and what that is made from. Nothing is shown and
 // nothing is kept: neither Disk nor Records is needed, and the leases are
 // given back before it returns.
+//
+// When a configuration cannot hold what the connectors gave, the input tells
+// what that is.
 func RenderOnce(ctx context.Context, o Options, spec Spec) (render.Input, render.Files, error) {
 	ctx, cancel := context.WithTimeout(ctx, attemptTime)
 	defer cancel()
@@ -32,7 +35,7 @@ func RenderOnce(ctx context.Context, o Options, spec Spec) (render.Input, render
 	}
 	files, err := render.Render(in)
 	if err != nil {
-		return render.Input{}, nil, err
+		return in, nil, err
 	}
 	m.delivered(v)
 	return in, files, nil

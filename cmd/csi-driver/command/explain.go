@@ -14,11 +14,14 @@ import (
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
 )
 
-// explain prints where everything comes from; when something failed, only what
-// was asked for.
+// explain prints where everything comes from; when something failed, what was
+// asked for and what was got.
 func (p Program) explain(w io.Writer, r renderRequest, got renderAnswer, written bool) error {
-	if err := table(w, "Asked:", []string{"CONNECTOR", "ISSUER", "CALLS", "AUDIENCES", "FOR"}, p.callRows(r, got.calls)); err != nil || !written {
+	if err := table(w, "Asked:", []string{"CONNECTOR", "ISSUER", "CALLS", "AUDIENCES", "FOR"}, p.callRows(r, got.calls)); err != nil {
 		return err
+	}
+	if !written {
+		return explainGot(w, got.input)
 	}
 	e, err := render.Explain(got.input)
 	if err != nil {
@@ -29,7 +32,7 @@ func (p Program) explain(w io.Writer, r renderRequest, got renderAnswer, written
 		header []string
 		rows   [][]string
 	}{
-		{"Got:", []string{"REGISTRY", "CONNECTOR", "FORM", "GRAIN", "GRANTED", "EXPIRES", "A VOLUME RENEWS"}, credentialRows(e.Report.Entries)},
+		{gotTitle, gotHeader(), credentialRows(e.Report.Entries)},
 		{"Written:", []string{"FILE", "ENTRY", "CONNECTOR", "FROM", "DECIDED BY"}, placementRows(e.Placements)},
 		{"Stood back:", []string{"REGISTRY", "WHAT", "CONNECTOR", "BEHIND", "DECIDED BY"}, append(shadowedRows(e.Shadowed), lossRows(e.Report.Lost)...)},
 		{"Left out:", []string{"CONFIGURATION", "REGISTRY", "CONNECTOR", "WHAT", "WHY"}, omissionRows(e.Report.Omitted)},
@@ -43,6 +46,23 @@ func (p Program) explain(w io.Writer, r renderRequest, got renderAnswer, written
 		}
 	}
 	return nil
+}
+
+const gotTitle = "Got:"
+
+func gotHeader() []string {
+	return []string{"REGISTRY", "CONNECTOR", "FORM", "GRAIN", "GRANTED", "EXPIRES", "A VOLUME RENEWS"}
+}
+
+// explainGot prints what connectors gave that no file could hold.
+func explainGot(w io.Writer, in render.Input) error {
+	in.Configurations, in.Exclude = []string{"dockerd"}, nil // it holds no logins, so that all of them fit
+	e, err := render.Explain(in)
+	if err != nil || len(in.Sources) == 0 {
+		return nil //nolint:nilerr // the failure that is explained tells it
+	}
+	fmt.Fprintln(w)
+	return table(w, gotTitle, gotHeader(), credentialRows(e.Report.Entries))
 }
 
 // callRows are in the order of the volume's connectors.
