@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
@@ -42,10 +41,8 @@ func (p Program) doubts(ctx context.Context, c *connector.Connector, source *fil
 		Identity: podWithoutToken{connector.Subject{Namespace: c.Ref.Namespace}}, Objects: objects,
 		HTTP: &http.Client{Transport: offline{}}, Name: "validate",
 	})
-	for _, err := range each(err) {
-		if definition.Static || errors.Is(err, connector.ErrNotFound) {
-			all = append(all, fmt.Errorf("spec.issuer.%s: %w", definition.Kind, elsewhere(c, err)))
-		}
+	if err != nil && (definition.Static || errors.Is(err, connector.ErrNotFound)) {
+		all = append(all, fmt.Errorf("spec.issuer.%s: %w", definition.Kind, elsewhere(c, err)))
 	}
 	return all
 }
@@ -60,22 +57,6 @@ func oneByOne(registries []connector.Registry) (apart []connector.Registry) {
 		apart = append(apart, authority, client)
 	}
 	return apart
-}
-
-// each takes apart what was joined, which has one line for each error.
-func each(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok || !strings.Contains(err.Error(), "\n") {
-		if err == nil {
-			return nil
-		}
-		return []error{err}
-	}
-	var all []error
-	for _, err := range joined.Unwrap() {
-		all = append(all, each(err)...)
-	}
-	return all
 }
 
 // elsewhere says what a missing object means here.

@@ -1,25 +1,26 @@
 package command
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
-
-	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
-func TestEach(t *testing.T) {
-	one := connector.Errorf(connector.ErrNotFound, "one")
-	two := fmt.Errorf("two: %w", connector.ErrInvalid)
-	three := errors.New("three")
-	if got := each(errors.Join(one, errors.Join(two, three))); !slices.Equal(got, []error{one, two, three}) {
-		t.Error(got)
+func TestEveryMissingSecretIsTold(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "e.yaml")
+	manifest := `
+apiVersion: regcred.dev/v1alpha1
+kind: Connector
+metadata: {name: e, namespace: ci}
+spec: {address: a.io, issuer: {env: {entries: [{match: a.io, registryTokenRef: {name: one}}, {match: b.io, registryTokenRef: {name: two}}]}}}
+`
+	if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if got := each(one); !slices.Equal(got, []error{one}) || each(nil) != nil {
-		t.Error(got)
+	want := "warning: " + file + ":2: Connector ci/e: spec.issuer.env: Secret \"one\" does not exist in the Connector's namespace; " +
+		"Secret \"two\" does not exist in the Connector's namespace; it may be in files that were not read\n1 object in 1 file, no mistakes, 1 warning\n"
+	if got := run(t, program(), "validate", file); got != (outcome{exitGood, want, ""}) {
+		t.Errorf("%+v", got)
 	}
 }
 
