@@ -192,7 +192,7 @@ func (m *Manager) succeed(s *shared, out outcome, now time.Time) (changed []stri
 		s.staleUntil = now.Add(staleGrace)
 		m.behindNow(s)
 	}
-	m.showExpiry(s.connector.Ref)
+	m.expiries.outdated(s.connector.Ref)
 	if before == nil || recovered || !before.SameContent(out.credential) {
 		changed = holdersOf(s)
 	}

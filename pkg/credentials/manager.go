@@ -43,6 +43,7 @@ type Manager struct {
 	byKey       map[string]*shared
 	built       map[string]issuers.Issuer // by configuration
 	keys        map[askedFor]string
+	expiries    expiries
 	due         due.Queue[*shared]
 	starts      []*shared // flights to start
 	renewals    backlog
@@ -149,7 +150,7 @@ func (m *Manager) turn(ctx context.Context, flights *sync.WaitGroup) time.Durati
 		s.flight.launched = true
 	}
 	revoking, sleep := m.dueRevocations(now)
-	sleep = m.due.Wait(now, sleep)
+	sleep = min(m.due.Wait(now, sleep), m.showExpiries(now))
 	m.mu.Unlock()
 
 	m.catchUp(ctx, writes) // before a flight starts, which writes the same records
@@ -218,7 +219,7 @@ func (m *Manager) emptyNow(s *shared, why string) []string {
 	s.intent = ""
 	s.empty(why)
 	m.behindNow(s)
-	m.showExpiry(s.connector.Ref)
+	m.expiries.outdated(s.connector.Ref)
 	return holdersOf(s)
 }
 
@@ -357,22 +358,6 @@ func holdersOf(s *shared) []string {
 		holders = append(holders, holder)
 	}
 	return holders
-}
-
-// showExpiry exports the end that comes first among a Connector's credentials.
-func (m *Manager) showExpiry(ref connector.Ref) {
-	var first time.Time
-	for _, s := range m.byKey {
-		if s.connector.Ref == ref && s.current != nil && !s.current.ExpiresAt.IsZero() &&
-			(first.IsZero() || s.current.ExpiresAt.Before(first)) {
-			first = s.current.ExpiresAt
-		}
-	}
-	if first.IsZero() {
-		m.Metrics.Expiry.DeleteLabelValues(ref.Namespace, ref.Name)
-		return
-	}
-	m.Metrics.Expiry.WithLabelValues(ref.Namespace, ref.Name).Set(float64(first.Unix()))
 }
 
 // Idle reports, once Run has returned, whether there is no credential left and

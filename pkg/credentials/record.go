@@ -194,7 +194,7 @@ func (m *Manager) Load() error {
 			delete(unaccounted, old.intent)
 		}
 		m.forgetUnused(s, time.Now().Round(0))
-		m.showExpiry(s.connector.Ref)
+		m.expiries.outdated(s.connector.Ref)
 	}
 	for name := range unaccounted {
 		m.revokeSoon(name, nil)

@@ -261,7 +261,7 @@ func (m *Manager) finishEnd(s *shared) {
 	delete(m.byKey, s.key)
 	s.current, s.unsaved = nil, false
 	m.schedule(s)
-	m.showExpiry(s.connector.Ref)
+	m.expiries.outdated(s.connector.Ref)
 	m.mu.Unlock()
 	close(s.flight.done)
 }
