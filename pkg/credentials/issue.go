@@ -149,7 +149,12 @@ func (m *Manager) land(s *shared, out outcome) {
 		}
 	}
 	m.mu.Lock()
-	f, before := s.flight, s.current
+	before, subject, issuedFor := s.current, s.subject, s.connector
+	m.mu.Unlock()
+	m.auditOutcome(issuedFor, subject, before, out) // before anybody can show it
+
+	m.mu.Lock()
+	f := s.flight
 	s.flight = nil
 	if f.renewal {
 		m.renewals.ended(s)
@@ -167,10 +172,9 @@ func (m *Manager) land(s *shared, out outcome) {
 	}
 	f.err = out.err
 	m.schedule(s)
-	ref, subject, c := s.connector.Ref, s.subject, s.connector
+	ref := s.connector.Ref
 	m.mu.Unlock()
 
-	m.auditOutcome(c, subject, before, out)
 	close(f.done)
 	m.nudge()
 	m.tell(changed)

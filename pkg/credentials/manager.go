@@ -319,6 +319,7 @@ func (m *Manager) revive(s *shared, c *connector.Connector) {
 	}
 	if s.current != nil && s.connector.MaxAge != c.MaxAge {
 		s.renewAt = renewAt(time.Now().Round(0), s.current, c.MaxAge)
+		m.nudge()
 	}
 	s.connector, s.retired = c, false
 }

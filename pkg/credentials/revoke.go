@@ -43,7 +43,8 @@ type revocation struct {
 
 const (
 	// revocationWorkers bounds the revocations under way, those of one Connector
-	// to one less: a provider that hangs leaves a worker to the others.
+	// and of one namespace to fewer: providers that hang leave a worker to their
+	// neighbours and one to everybody else.
 	revocationWorkers = 4
 	// revokeBackOff bounds the wait between two tries.
 	revokeBackOff = 5 * time.Minute
@@ -117,12 +118,13 @@ func (m *Manager) revokeSoon(name string, cred *connector.Credential) {
 // until the next try.
 func (m *Manager) dueRevocations(now time.Time) (due []*revocation, sleep time.Duration) {
 	sleep = longestSleep
-	flying := map[connector.Ref]int{}
+	flying, flyingIn := map[connector.Ref]int{}, map[string]int{} // by Connector, by namespace
 	var ready []*revocation
 	for _, r := range m.revocations {
 		switch {
 		case r.flying:
 			flying[r.Connector.Ref]++
+			flyingIn[r.Connector.Ref.Namespace]++
 		case !r.wanted || m.revoking >= revocationWorkers:
 		case now.Before(r.nextAt):
 			sleep = min(sleep, r.nextAt.Sub(now))
@@ -130,11 +132,15 @@ func (m *Manager) dueRevocations(now time.Time) (due []*revocation, sleep time.D
 			ready = append(ready, r)
 		}
 	}
-	slices.SortFunc(ready, func(a, b *revocation) int { return cmp.Compare(a.attempts, b.attempts) })
+	slices.SortFunc(ready, func(a, b *revocation) int {
+		return cmp.Or(cmp.Compare(a.attempts, b.attempts), a.since.Compare(b.since))
+	})
 	for _, r := range ready {
-		if m.revoking < revocationWorkers && flying[r.Connector.Ref] < revocationWorkers-1 {
+		ref := r.Connector.Ref
+		if m.revoking < revocationWorkers && flying[ref] < revocationWorkers-2 && flyingIn[ref.Namespace] < revocationWorkers-1 {
 			r.flying = true
-			flying[r.Connector.Ref]++
+			flying[ref]++
+			flyingIn[ref.Namespace]++
 			m.revoking++
 			due = append(due, r)
 		}

@@ -83,9 +83,10 @@ func (s *shared) held() bool { return len(s.holders) > 0 || s.waiters > 0 }
 // usable reports whether there is a credential that has not ended.
 func (s *shared) usable(now time.Time) bool { return s.current != nil && !s.current.Expired(now) }
 
-// satisfies reports whether the credential in force has enough life left.
+// satisfies reports whether the credential in force has enough life left. One
+// that is cut as soon as its successor is there has none.
 func (s *shared) satisfies(now time.Time, minimum time.Duration) bool {
-	if !s.usable(now) || s.renewNow || s.failedStatic() {
+	if !s.usable(now) || s.renewNow || s.cutOverlap || s.failedStatic() {
 		return false
 	}
 	if s.current.ExpiresAt.IsZero() || (minimum == 0 && s.current.Static) {

@@ -23,8 +23,9 @@ type Options struct {
 	Reserved []string
 }
 
-// Disk implements volume.Disk on Linux 5.12 and newer. It keeps one descriptor
-// and trusts no memory of volumes: the kernel is asked each time.
+// Disk implements volume.Disk on Linux 5.12 and newer. It keeps one descriptor,
+// and of volumes only under which mount id they were seen: the kernel is asked
+// each time.
 type Disk struct {
 	kubeletDir string
 	reserved   []string

@@ -30,6 +30,11 @@ func (d *Disk) RemoveOrphan(target string) (busy bool, err error) {
 
 // remove ends the volumes that are one of ends.
 func (d *Disk) remove(place volume.Place, ends ...occupant) (busy bool, err error) {
+	defer func() {
+		if err == nil {
+			d.seen.forget(place.Target)
+		}
+	}()
 	parent, name, err := d.openParent(place.Target)
 	if absent(err) {
 		return false, nil

@@ -14,6 +14,17 @@ type idLock struct {
 	users int
 }
 
+// tryLock is lock for those who do not wait.
+func (l *locks) tryLock(id string) (unlock func(), ok bool) {
+	l.mu.Lock()
+	_, taken := l.taken[id]
+	l.mu.Unlock()
+	if taken {
+		return nil, false
+	}
+	return l.lock(id), true
+}
+
 // lock waits for the id and returns the function that gives it back.
 func (l *locks) lock(id string) (unlock func()) {
 	l.mu.Lock()

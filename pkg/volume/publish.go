@@ -138,29 +138,44 @@ func (m *Manager) join(ctx context.Context, spec Spec) (a *attempt, joined bool,
 }
 
 // begin runs an attempt: at once where everything is at hand, as for most
-// pods. Else somebody has to be asked, who may take long, and it goes on
+// pods. Else somebody has to be waited for, who may take long, and it goes on
 // without its caller.
 func (m *Manager) begin(a *attempt) {
-	a.unlock = m.locks.lock(a.spec.Place.ID)
+	unlock, free := m.locks.tryLock(a.spec.Place.ID)
+	if !free {
+		go func() {
+			a.unlock = m.locks.lock(a.spec.Place.ID)
+			m.try(a)
+		}()
+		return
+	}
+	a.unlock = unlock
+	m.mu.Lock()
+	former := m.volumes[a.spec.Place.ID]
+	m.mu.Unlock()
+	if former == nil {
+		v := m.newVolume(a.spec)
+		if m.grantAtHand(v, a.spec.Tokens) {
+			m.finish(a, m.publish(klog.NewContext(a.ctx, m.logger(a.ctx, v)), v))
+			return
+		}
+	}
+	go m.try(a)
+}
+
+// try runs an attempt, waiting for whoever is needed.
+func (m *Manager) try(a *attempt) {
 	v := m.newVolume(a.spec)
-	a.ctx = klog.NewContext(a.ctx, m.logger(a.ctx, v))
-	if err := m.lose(a.ctx, a.spec.Place.ID); err != nil {
-		m.finish(a, err)
-		return
-	}
-	if m.grantAtHand(v, a.spec.Tokens) {
-		m.finish(a, m.publish(a.ctx, v))
-		return
-	}
-	go func() {
-		err := m.grantAll(a.ctx, v, a.spec.Tokens)
-		if err == nil {
-			err = m.publish(a.ctx, v)
+	ctx := klog.NewContext(a.ctx, m.logger(a.ctx, v))
+	err := m.lose(ctx, a.spec.Place.ID)
+	if err == nil {
+		if err = m.grantAll(ctx, v, a.spec.Tokens); err == nil {
+			err = m.publish(ctx, v)
 		} else {
 			m.forget(v)
 		}
-		m.finish(a, err)
-	}()
+	}
+	m.finish(a, err)
 }
 
 // finish tells whoever waits for an attempt how it ended.
