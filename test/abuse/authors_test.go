@@ -103,10 +103,9 @@ func (h *hosts) network() []author {
 		"169.254.169.254": "a link-local or metadata address", "100.100.100.200": "a metadata address", "168.63.129.16": "a metadata address",
 		"192.0.0.192": "a metadata address", "0.0.0.0": "an unspecified address", "[fd00:ec2::254]": "a metadata address",
 		"[fe80::1]": "a link-local or metadata address", "[::]": "an unspecified address",
-		"[::ffff:169.254.169.254]": "a link-local or metadata address",
-		"[64:ff9b::a9fe:a9fe]":     "a link-local or metadata address inside an IPv6 address",
-		"[2002:a9fe:a9fe::]":       "a link-local or metadata address inside an IPv6 address",
-		"[::1]":                    "a loopback address", "127.0.0.2": "a loopback address",
+		"[64:ff9b::a9fe:a9fe]": "a link-local or metadata address inside an IPv6 address",
+		"[2002:a9fe:a9fe::]":   "a link-local or metadata address inside an IPv6 address",
+		"[::1]":                "a loopback address", "127.0.0.2": "a loopback address",
 	} {
 		if strings.HasPrefix(host, "[") && !v6 {
 			h.t.Logf("this machine has no IPv6, so nobody can try %s", host)
@@ -121,6 +120,10 @@ func (h *hosts) network() []author {
 		return asks + "asking registry HOST for its token server: host HOST answers status " + status + ", " + kind + ", " + fmt.Sprint(length) + " bytes (HTTP " + status + ")"
 	}
 	return append(all, []author{
+		{
+			name: "metadata address in IPv6 clothes", spec: []string{address("http://[::ffff:169.254.169.254]")},
+			told: `spec.address: registry host "[::ffff:169.254.169.254]": what stands in brackets is no IPv6 address: write, for example, [2001:db8::1]`,
+		},
 		{name: "loopback that is not named", spec: []string{address(h.closed.URL)}, told: refused("127.0.0.1", "a loopback address")},
 		{name: "loopback by name", spec: []string{address("http://localhost:" + h.closed.URL[strings.LastIndex(h.closed.URL, ":")+1:])}, told: refused("localhost", "a loopback address")},
 		{name: "realm at metadata", spec: realm("http://169.254.169.254/latest/meta-data"), told: refused("169.254.169.254", "a link-local or metadata address")},

@@ -279,7 +279,7 @@ func TestRenderTellsEachMistakeOnce(t *testing.T) {
 		"asked": torn + "csi-driver: connector ci/asked: spec.adress: unknown field; did you mean address?\n",
 		"good":  torn,
 	} {
-		got := run(t, program(), "render", "--connectors-dir", dir, "--connectors", asked, "--namespace", "ci", "--out", filepath.Join(dir, "out"))
+		got := run(t, program(), "render", "--connectors-dir", dir, "--connectors", asked, "--namespace", "ci", "--out", filepath.Join(t.TempDir(), "out"))
 		if diff := cmp.Diff(want, got.stderr); diff != "" {
 			t.Errorf("%s: %s", asked, diff)
 		}
