@@ -122,7 +122,7 @@ func (h *hosts) network() []author {
 	return append(all, []author{
 		{
 			name: "metadata address in IPv6 clothes", spec: []string{address("http://[::ffff:169.254.169.254]")},
-			told: `spec.address: registry host "[::ffff:169.254.169.254]": what stands in brackets is no IPv6 address: write, for example, [2001:db8::1]`,
+			told: `connector CONNECTOR: spec.address: registry host "[::ffff:169.254.169.254]": what stands in brackets is no IPv6 address: write, for example, [2001:db8::1]`,
 		},
 		{name: "loopback that is not named", spec: []string{address(h.closed.URL)}, told: refused("127.0.0.1", "a loopback address")},
 		{name: "loopback by name", spec: []string{address("http://localhost:" + h.closed.URL[strings.LastIndex(h.closed.URL, ":")+1:])}, told: refused("localhost", "a loopback address")},
