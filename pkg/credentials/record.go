@@ -284,20 +284,22 @@ func (m *Manager) recordLost(ctx context.Context) {
 
 // checkRestored issues anew what changed while no process was watching.
 func (m *Manager) checkRestored(ctx context.Context) {
+	type restored struct {
+		*shared
+		lookups   []lookup
+		namespace string
+	}
 	m.mu.Lock()
-	loaded := make([]*shared, 0, len(m.byKey))
+	loaded := make([]restored, 0, len(m.byKey))
 	for _, s := range m.byKey {
-		loaded = append(loaded, s)
+		loaded = append(loaded, restored{s, s.lookups, s.connector.ObjectNamespace})
 	}
 	m.mu.Unlock()
-	for _, s := range loaded {
-		for _, l := range s.lookups {
-			if l.outdated(ctx, m.Objects, s.connector.ObjectNamespace) {
-				m.mu.Lock()
-				m.outdate(s)
-				m.mu.Unlock()
-				break
-			}
+	for _, r := range loaded {
+		if slices.ContainsFunc(r.lookups, func(l lookup) bool { return l.outdated(ctx, m.Objects, r.namespace) }) {
+			m.mu.Lock()
+			m.outdate(r.shared)
+			m.mu.Unlock()
 		}
 	}
 }
