@@ -81,7 +81,8 @@ func checkError(t *testing.T, err error, secret *connector.Object) {
 	if issuers.ClassOf(err) != issuers.Terminal || strings.ContainsAny(err.Error(), "\r\n") || !utf8.ValidString(err.Error()) {
 		t.Errorf("error %q is not one terminal line", err)
 	}
-	keys := fmt.Sprint(slices.Collect(maps.Keys(secret.Data))) // which may be shown
+	names := slices.Collect(maps.Keys(secret.Data))
+	keys := fmt.Sprintf("%s %q", names, names) // which may be shown
 	for key, value := range secret.Data {
 		if secretLike.MatchString(value.Reveal()) && strings.Contains(err.Error(), value.Reveal()) && !strings.Contains(keys, value.Reveal()) {
 			t.Errorf("error %q shows the value of %q", err, key)
