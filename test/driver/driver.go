@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/regcred/csi-driver-regcred/test/child"
@@ -196,11 +196,17 @@ func (d *Driver) Page(ctx context.Context, path string) (string, error) {
 	return string(body), err
 }
 
-// freeAddress finds a port below those that the kernel gives to connections:
-// it must still be free when the driver is started again.
+// used are the ports that this process has given away.
+var used atomic.Int32
+
+// freeAddress finds an address that nobody else takes while the driver is
+// started again: on a loopback address of this process' own, a port below those
+// that the kernel gives to connections, each once.
 func freeAddress() (string, error) {
+	pid := os.Getpid()
+	host := fmt.Sprintf("127.%d.%d.%d", 64+pid>>16&63, pid>>8&255, pid&255)
 	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(10000+rand.IntN(20000)))
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(10000+int(used.Add(1))%20000)))
 		if err == nil {
 			return l.Addr().String(), l.Close()
 		}
