@@ -36,6 +36,7 @@ type disk struct {
 	purges   int
 	sweeps   int
 	publishC chan struct{} // when set, Publish waits for it
+	removeC  chan struct{} // when set, Remove sends to it and then waits for it
 }
 
 func newDisk() *disk {
@@ -97,6 +98,13 @@ func (d *disk) Sweep(volume.Place) error {
 }
 
 func (d *disk) Remove(p volume.Place) (bool, error) {
+	d.mu.Lock()
+	wait := d.removeC
+	d.mu.Unlock()
+	if wait != nil {
+		wait <- struct{}{}
+		<-wait
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stuck != nil {

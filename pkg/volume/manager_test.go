@@ -546,3 +546,33 @@ func TestAStuckUnpublishIsTriedAgain(t *testing.T) {
 		}
 	})
 }
+
+// A publish that has to wait for a slow unpublish of its volume ends with its
+// call, and goes on without it.
+func TestPublishWaitsInItsCallerForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t)
+		if err := n.Publish(t.Context(), spec(t, "a", "reg")); err != nil {
+			t.Fatal(err)
+		}
+		removing := make(chan struct{})
+		n.disk.do(func() { n.disk.removeC = removing })
+		unpublished := make(chan error, 1)
+		go func() { unpublished <- n.Unpublish(t.Context(), "a", spec(t, "a", "reg").Place.Target) }()
+		<-removing
+
+		over, end := context.WithCancel(t.Context())
+		end()
+		if err := n.Publish(over, spec(t, "a", "reg")); !errors.Is(err, context.Canceled) {
+			t.Errorf("a call that is over: %v", err)
+		}
+		n.disk.do(func() { n.disk.removeC = nil })
+		close(removing)
+		if err := <-unpublished; err != nil {
+			t.Error(err)
+		}
+		if err := n.Publish(t.Context(), spec(t, "a", "reg")); err != nil {
+			t.Errorf("the attempt that went on: %v", err)
+		}
+	})
+}
