@@ -49,6 +49,10 @@ type Options struct {
 	// why the driver cannot do its work now.
 	Ready []func() error
 
+	// Crowded, when set, is told when many calls are under way, and when that
+	// is over.
+	Crowded func(bool)
+
 	Version string
 	NodeID  string
 	// Endpoint is the CSI socket, as a path or unix:// URL.

@@ -24,7 +24,7 @@ const (
 	stopTime = 5 * time.Second
 	// workers are goroutines that stay from call to call, with stacks that have
 	// grown already. Calls beyond their number get goroutines of their own.
-	workers = 8
+	workers = 16
 )
 
 // Server serves CSI, registers with the kubelet and tells its health.
@@ -117,7 +117,11 @@ func (s *Server) open(ctx context.Context) ([]service, error) {
 }
 
 func (s *Server) openCSI(ctx context.Context) (service, error) {
-	server := newServer(logCalls(klog.FromContext(ctx)), grpc.NumStreamWorkers(workers))
+	more := []grpc.ServerOption{grpc.NumStreamWorkers(workers)}
+	if told := s.options.Crowded; told != nil {
+		more = append(more, grpc.ChainUnaryInterceptor((&crowd{told: told}).pass))
+	}
+	server := newServer(logCalls(klog.FromContext(ctx)), more...)
 	csi.RegisterIdentityServer(server, s.identity)
 	csi.RegisterNodeServer(server, s.node)
 	return openGRPC(ctx, "CSI", SocketPath(s.options.Endpoint), server)

@@ -132,7 +132,7 @@ func (d *Disk) openLive(place volume.Place) (root, error) {
 	if err != nil {
 		return -1, err
 	}
-	kind, err := d.occupantOf(fd, place)
+	kind, _, err := d.occupantOf(fd, place)
 	if err == nil && kind != liveVolume {
 		err = gone(place)
 	}

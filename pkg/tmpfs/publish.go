@@ -54,7 +54,7 @@ func (d *Disk) Publish(place volume.Place, files render.Files) error {
 		return err
 	}
 	defer shut(mount)
-	w := &writer{root: root(mount), access: access, reach: d.reach}
+	w := &writer{root: root(mount), access: access, secrets: []string{}, reach: d.reach}
 	if err := w.fill(place.ID, entries); err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (d *Disk) Publish(place volume.Place, files render.Files) error {
 	case errors.Is(err, errThere):
 		_, err = d.Update(place, files, true) // nobody else sweeps what was there
 	case err == nil:
-		d.see(mount, place)
+		d.see(mount, place, w.secrets)
 	}
 	return err
 }

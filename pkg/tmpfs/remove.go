@@ -81,19 +81,19 @@ func (d *Disk) look(parent int, name string, place volume.Place, ends ...occupan
 		return 0, resolving(place.Target, err)
 	}
 	defer shut(fd)
-	kind, err := d.occupantOf(fd, place)
+	kind, secrets, err := d.occupantOf(fd, place)
 	if err == nil && slices.Contains(ends, kind) {
 		d.seen.forget(place.Target)
-		err = d.cutVolume(root(fd), place.ID)
+		err = d.cutVolume(root(fd), place.ID, secrets)
 	}
 	return kind, err
 }
 
-// cutVolume empties all files of a volume. It makes the mount itself writable
-// instead of a clone, whose end would cost as much as the unmount to come: the
-// pod is gone, and whoever still sees the volume does so through a mount of
-// its own.
-func (d *Disk) cutVolume(r root, id string) error {
+// cutVolume empties the files that hold secrets, or all where it is not known
+// which do. It makes the mount itself writable instead of a clone, whose end
+// would cost as much as the unmount to come: the pod is gone, and whoever still
+// sees the volume does so through a mount of its own.
+func (d *Disk) cutVolume(r root, id string, secrets []string) (err error) {
 	if err := setReadOnly(int(r), false); err != nil {
 		return err
 	}
@@ -103,18 +103,19 @@ func (d *Disk) cutVolume(r root, id string) error {
 	if err := r.unmark(id); err != nil {
 		return err
 	}
-	names, err := r.names(".")
-	if err != nil {
-		return err
+	if secrets == nil {
+		if secrets, err = r.names("."); err != nil {
+			return err
+		}
 	}
-	for _, name := range names {
+	for _, name := range secrets {
 		if !strings.HasPrefix(name, generationPrefix) && !strings.HasPrefix(name, directoryPrefix) {
 			continue // the marker or a link
 		}
 		if err := d.reach("cut ", name); err != nil {
 			return err
 		}
-		if err := r.cutDirectory(name, false); err != nil {
+		if err := r.cut(name, false); err != nil {
 			return err
 		}
 	}

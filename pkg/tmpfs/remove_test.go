@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/render"
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
 )
 
@@ -220,4 +222,46 @@ func TestPublishOverALiveVolumeLeavesNothingOfTheOldContent(t *testing.T) {
 		t.Errorf("%d generations", generations)
 	}
 	remove(t, d, place)
+}
+
+// Whether it is remembered which files hold secrets, or has to be found out,
+// none is left behind for who has one open.
+func TestRemoveCutsEverySecret(t *testing.T) {
+	mixed := func(version string) render.Files {
+		files := append(sample(version), render.File{Path: "daemon.json", Data: []byte("{}")})
+		slices.SortFunc(files, func(a, b render.File) int { return strings.Compare(a.Path, b.Path) })
+		return files
+	}
+	for name, before := range map[string]func(t *testing.T, d *Disk, place volume.Place) *Disk{
+		"published": func(_ *testing.T, d *Disk, _ volume.Place) *Disk { return d },
+		"changed": func(t *testing.T, d *Disk, place volume.Place) *Disk {
+			update(t, d, place, mixed("2"), true, true)
+			return d
+		},
+		"restarted": func(t *testing.T, d *Disk, _ volume.Place) *Disk { return diskAt(t, d.kubeletDir) },
+		"restarted and looked at": func(t *testing.T, d *Disk, place volume.Place) *Disk {
+			d = diskAt(t, d.kubeletDir)
+			assertPublished(t, d, place, true)
+			return d
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDisk(t)
+			place := placeOf(t, d, "a")
+			publish(t, d, place, mixed("1"))
+			d = before(t, d, place)
+			held := map[string]*os.File{}
+			for path := range contentOf(t, place.Target) {
+				held[path] = openFile(t, place.Target+"/"+path)
+			}
+			if busy, err := d.Remove(place); !busy || err != nil {
+				t.Fatalf("busy %v, %v", busy, err)
+			}
+			for path, file := range held {
+				if got := readAgain(t, file); got != "" && path != "daemon.json" {
+					t.Errorf("%s still shows %q", path, got)
+				}
+			}
+		})
+	}
 }

@@ -9,9 +9,10 @@ import (
 )
 
 // seen remembers under which mount id each volume was last found alive at its
-// target. The kernel never gives such an id twice (statx(2),
-// STATX_MNT_ID_UNIQUE, Linux 6.8), so where it is still there, one call
-// answers what else takes opening the volume and reading its marker.
+// target, and what it was published with. The kernel never gives such an
+// id twice (statx(2), STATX_MNT_ID_UNIQUE, Linux 6.8), so where it is still
+// there, one call answers what else takes opening the volume, reading its
+// marker and listing its directories.
 type seen struct {
 	mu sync.Mutex
 	at map[string]sighting // by target
@@ -19,30 +20,43 @@ type seen struct {
 
 // sighting is which volume was seen, under which mount id.
 type sighting struct {
-	volume string
-	mount  uint64
+	volume  string
+	mount   uint64
+	secrets []string // paths of the files that hold any; nil where they are not known
 }
 
 // alive reports whether the marker at a path is that of the volume, in use, as
-// remembered. False means that nobody can tell; the error is the kernel's.
-func (s *seen) alive(dir int, marker string, place volume.Place) (bool, error) {
+// remembered, and which files hold secrets, if that is known. False means that nobody
+// can tell; the error is the kernel's.
+func (s *seen) alive(dir int, marker string, place volume.Place) (known bool, secrets []string, err error) {
 	mount, live, err := seenAt(dir, marker)
 	if err != nil || !live {
-		return false, err
+		return false, nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last, ok := s.at[place.Target]
-	return ok && last == sighting{place.ID, mount}, nil
+	known = ok && last.volume == place.ID && last.mount == mount
+	return known, last.secrets, nil
 }
 
-func (s *seen) remember(place volume.Place, mount uint64) {
+func (s *seen) remember(place volume.Place, mount uint64, secrets []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.at == nil {
 		s.at = map[string]sighting{}
 	}
-	s.at[place.Target] = sighting{place.ID, mount}
+	s.at[place.Target] = sighting{place.ID, mount, secrets}
+}
+
+// changes forgets which files of a volume hold secrets.
+func (s *seen) changes(target string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, ok := s.at[target]; ok {
+		last.secrets = nil
+		s.at[target] = last
+	}
 }
 
 func (s *seen) forget(target string) {

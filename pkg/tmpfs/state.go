@@ -12,7 +12,7 @@ func (d *Disk) Published(place volume.Place) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	switch known, err := d.seen.alive(d.root, rel+"/"+markerName, place); {
+	switch known, _, err := d.seen.alive(d.root, rel+"/"+markerName, place); {
 	case absent(err):
 		return false, nil
 	case known:
@@ -30,23 +30,26 @@ func (d *Disk) Published(place volume.Place) (bool, error) {
 	if err != nil || kind != liveVolume {
 		return false, err
 	}
-	d.see(fd, place)
+	d.see(fd, place, nil)
 	return true, nil
 }
 
-// see remembers the mount that a descriptor shows as that of a living volume.
-func (d *Disk) see(fd int, place volume.Place) {
+// see remembers the mount that a descriptor shows as that of a living volume,
+// and which files hold secrets, nil where that is not known.
+func (d *Disk) see(fd int, place volume.Place, secrets []string) {
 	if mount, live, err := seenAt(fd, markerName); err == nil && live && mount != 0 {
-		d.seen.remember(place, mount)
+		d.seen.remember(place, mount, secrets)
 	}
 }
 
-// occupantOf tells what a descriptor of a target shows.
-func (d *Disk) occupantOf(fd int, place volume.Place) (occupant, error) {
-	if known, _ := d.seen.alive(fd, markerName, place); known {
-		return liveVolume, nil
+// occupantOf tells what a descriptor of a target shows, and which files of a
+// living volume hold secrets, nil where that is not remembered.
+func (d *Disk) occupantOf(fd int, place volume.Place) (kind occupant, secrets []string, err error) {
+	if known, secrets, _ := d.seen.alive(fd, markerName, place); known {
+		return liveVolume, secrets, nil
 	}
-	return occupantOf(fd, place.ID)
+	kind, err = occupantOf(fd, place.ID)
+	return kind, nil, err
 }
 
 // Usage returns what statfs says of a published volume.

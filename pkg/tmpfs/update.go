@@ -35,6 +35,7 @@ func (d *Disk) Update(place volume.Place, files render.Files, purge bool) (chang
 		return false, err
 	}
 	if !same {
+		d.seen.changes(place.Target)
 		changed, err = d.rewrite(r, entries, access)
 		if purge && errors.Is(err, connector.ErrExhausted) {
 			// Withdrawn secrets must go even from a full volume.

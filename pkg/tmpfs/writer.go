@@ -6,15 +6,18 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/regcred/csi-driver-regcred/pkg/render"
 )
 
 // writer writes content into a writable root. Each directory at the root is
 // closed to everyone but root until it is complete, with owner and mode set.
 type writer struct {
 	root
-	access access
-	made   []string // names at the root, so that undo can remove them
-	reach  func(step, name string) error
+	access  access
+	made    []string // names at the root, so that undo can remove them
+	secrets []string // paths of the files that hold any
+	reach   func(step, name string) error
 }
 
 // mark writes the marker of the volume id.
@@ -34,7 +37,7 @@ func (w *writer) content(entries []entry) (string, error) {
 	}
 	for _, e := range entries {
 		if !e.dir {
-			if err := w.file(generation+"/"+e.name, e.files[0].Data); err != nil {
+			if err := w.file(generation+"/"+e.name, e.files[0]); err != nil {
 				return "", err
 			}
 			continue
@@ -66,7 +69,7 @@ func (w *writer) directory(e entry) (string, error) {
 		if err := w.above(name, below, &inner); err != nil {
 			return "", err
 		}
-		if err := w.file(name+"/"+below, f.Data); err != nil {
+		if err := w.file(name+"/"+below, f); err != nil {
 			return "", err
 		}
 	}
@@ -101,8 +104,11 @@ func (w *writer) mkdir(name string) error {
 }
 
 // file writes a file and opens it to its readers.
-func (w *writer) file(path string, data []byte) error {
-	return w.create(path, data, w.access.gid, w.access.mode)
+func (w *writer) file(path string, f render.File) error {
+	if f.Secret {
+		w.secrets = append(w.secrets, path)
+	}
+	return w.create(path, f.Data, w.access.gid, w.access.mode)
 }
 
 // create writes a file; until it is whole, it is root's alone.

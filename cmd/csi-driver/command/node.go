@@ -64,7 +64,6 @@ func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Poli
 	if err := guardMemory(); err != nil {
 		return err
 	}
-	oneProcessor()
 	keepHeapRoom()
 	logger := klog.FromContext(ctx)
 	source, err := p.load(ctx, o.manifests) // before anything is mounted
@@ -143,6 +142,7 @@ func (p Program) parts(o nodeOptions, policy issuers.Policy, source *files.Sourc
 	})
 	server := o.server()
 	server.Volumes, server.Gatherer, server.Version = n.volumes, registry, p.Version
+	server.Crowded = processors()
 	n.server, err = driver.New(server)
 	return n, err
 }

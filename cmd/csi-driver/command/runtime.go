@@ -7,23 +7,43 @@ import (
 	"runtime/metrics"
 )
 
-// oneProcessor runs the driver's Go code on one processor at a time; system
-// calls do not count. The work is short and mostly the kernel's, and with more
-// processors a good part of it would be waking threads up that find nothing to
-// do. Whoever sets GOMAXPROCS decides otherwise.
-func oneProcessor() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(1)
+// Processors for the driver's Go code; system calls do not count.
+const (
+	fewCalls  = 1
+	manyCalls = 2
+)
+
+// processors gives the driver's Go code one processor while calls come one by
+// one, and two while they queue up. The work is short and mostly the kernel's:
+// with a second processor a good part of it would be waking threads up that
+// find nothing to do, which pays only where others wait. Whoever sets GOMAXPROCS
+// decides otherwise.
+func processors() (crowded func(bool)) {
+	if os.Getenv("GOMAXPROCS") != "" {
+		return nil
+	}
+	most := min(manyCalls, runtime.GOMAXPROCS(0))
+	runtime.GOMAXPROCS(fewCalls)
+	return func(many bool) {
+		if many {
+			runtime.GOMAXPROCS(most)
+		} else {
+			runtime.GOMAXPROCS(fewCalls)
+		}
 	}
 }
 
-// heapRoom is what new objects may take before the garbage is collected.
-const heapRoom = 3 << 20
+const (
+	// heapGoal is the heap at which garbage is collected, as long as less lives.
+	heapGoal = 8 << 20
+	// heapRoom is what new objects may take at least before that.
+	heapRoom = 3 << 20
+)
 
 // leastPercent keeps a huge heap from being collected all the time.
 const leastPercent = 20
 
-// keepHeapRoom gives the collector the same room whatever lives. In proportion
+// keepHeapRoom lets the heap reach the same size whatever lives. In proportion
 // to what lives, as it is by default, a node without volumes collects every
 // hundred calls, and one with thousands of them holds megabytes of garbage.
 func keepHeapRoom() {
@@ -35,7 +55,8 @@ func keepHeapRoom() {
 	watch = func(percent int) {
 		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 		metrics.Read(live)
-		wanted := max(leastPercent, int(100*heapRoom/max(live[0].Value.Uint64(), heapRoom/8)))
+		lives := max(int(live[0].Value.Uint64()), heapRoom/8)
+		wanted := max(leastPercent, 100*max(heapRoom, heapGoal-lives)/lives)
 		if wanted < percent*9/10 || wanted > percent*11/10 { // setting it stops all goroutines for a moment
 			percent = wanted
 			debug.SetGCPercent(percent)
