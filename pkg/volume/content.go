@@ -17,25 +17,25 @@ import (
 )
 
 // files renders what the volume has to show now.
-func (m *Manager) files(ctx context.Context, v *volume) (render.Files, error) {
+func (m *Manager) files(ctx context.Context, v *volume) (rendering, error) {
 	in, problem := m.input(ctx, v)
 	// What has to go must not stay because something else is missing or cannot
 	// be said.
 	mustGo := slices.ContainsFunc(v.grants, func(g *grant) bool { return g.credential() == nil })
 	if problem != nil && !mustGo {
-		return nil, problem
+		return rendering{}, problem
 	}
-	files, err := m.rendered.render(in)
+	made, err := m.rendered.render(in)
 	if err != nil && mustGo {
 		for i := range in.Sources {
 			v.grants[i].empty(&in.Sources[i], "the files cannot be rendered: "+err.Error())
 		}
-		files, err = render.Render(in)
+		made, err = renderNow(in)
 	}
 	for i, g := range v.grants {
 		g.rendered = in.Sources[i].Credential
 	}
-	return files, err
+	return made, err
 }
 
 // input collects what the volume's files are made from. What cannot be shown
@@ -159,13 +159,13 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 		v.retryNoLaterThan(until)
 		return
 	}
-	files, err := m.files(ctx, v)
+	made, err := m.files(ctx, v)
 	if err != nil {
 		m.report(v, err)
 		return
 	}
 	emptied := m.emptied(v)
-	changed, err := m.Disk.Update(v.spec.Place, files, emptied != "")
+	changed, err := m.update(v, made, emptied != "")
 	switch {
 	case errors.Is(err, connector.ErrNotFound):
 		return // the mount is lost; the kubelet's next call publishes afresh
@@ -198,6 +198,20 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 	if changed && emptied != "" {
 		m.Events.Event(v.spec.Subject, true, "Emptied", emptied)
 	}
+}
+
+// update shows what was made, unless that is what the volume shows: only this
+// driver writes to it. What has to be cut is looked for in any case.
+func (m *Manager) update(v *volume, made rendering, purge bool) (changed bool, err error) {
+	if made.sum == v.shown && !purge {
+		return false, nil
+	}
+	v.shown = digest{} // nobody knows, should the update fail
+	changed, err = m.Disk.Update(v.spec.Place, made.files, purge)
+	if err == nil {
+		v.shown = made.sum
+	}
+	return changed, err
 }
 
 // waitsUntil returns until when the files stay as they are, because the

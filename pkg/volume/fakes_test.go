@@ -33,6 +33,7 @@ type disk struct {
 	full     error // answered by Publish and Update
 	stuck    error // answered by Remove
 	writes   int
+	updates  int // calls, also where nothing differed
 	purges   int
 	sweeps   int
 	publishC chan struct{} // when set, Publish waits for it
@@ -72,6 +73,7 @@ func (d *disk) Published(p volume.Place) (bool, error) {
 func (d *disk) Update(p volume.Place, files render.Files, purge bool) (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.updates++
 	switch {
 	case d.full != nil:
 		return false, d.full

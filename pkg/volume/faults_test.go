@@ -35,6 +35,37 @@ func TestAConnectorThatComesBackIsRenewedAgain(t *testing.T) {
 	})
 }
 
+// Content that stays what it is costs no look at the volume; a restart has
+// to look once.
+func TestTheSameContentIsNotLookedAt(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		again := func(n *node, wantUpdates, wantWrites int) {
+			t.Helper()
+			n.cluster.declare(own, func(c *connector.Connector) { c.Generation++ })
+			n.Changed("a")
+			synctest.Wait()
+			n.disk.do(func() {
+				if n.disk.updates != wantUpdates || n.disk.writes != wantWrites {
+					t.Errorf("%d updates and %d writes, want %d and %d", n.disk.updates, n.disk.writes, wantUpdates, wantWrites)
+				}
+			})
+		}
+		again(n, 0, 1)
+		n.stop()
+		next := n.again(t)
+		again(next, 1, 1)
+		again(next, 1, 1)
+		n.disk.do(func() { n.disk.full = connector.ErrExhausted })
+		pass(time.Hour) // a renewal that cannot be shown
+		n.disk.do(func() { n.disk.full = nil })
+		pass(time.Hour)
+		if got := next.shown("a", "reg.test"); got == "password-1" {
+			t.Errorf("what failed once was not tried again: %q", got)
+		}
+	})
+}
+
 func TestAWithdrawnGrantStaysSoOverARestart(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *node) {
 		publish(t, n, spec(t, "a", "reg"))

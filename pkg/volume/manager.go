@@ -97,6 +97,7 @@ type volume struct {
 	gone    atomic.Bool // unpublished, or its mount is lost; set under work
 	adopted bool        // survived a restart, and not rendered since
 	unsaved string      // why its record is behind; empty = it is not
+	shown   digest      // of the content in place; zero = not known
 
 	// The manager's lock guards the rest.
 	tasks   task      // what a worker has to do

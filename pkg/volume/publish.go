@@ -210,7 +210,7 @@ func (m *Manager) publish(ctx context.Context, v *volume) (err error) {
 	if err := m.unchanged(v); err != nil {
 		return err
 	}
-	files, err := m.files(ctx, v)
+	made, err := m.files(ctx, v)
 	if err != nil {
 		return err
 	}
@@ -220,9 +220,10 @@ func (m *Manager) publish(ctx context.Context, v *volume) (err error) {
 	if err := m.save(v); err != nil {
 		return err
 	}
-	if err := m.Disk.Publish(spec.Place, files); err != nil {
+	if err := m.Disk.Publish(spec.Place, made.files); err != nil {
 		return fmt.Errorf("showing the files: %w", err)
 	}
+	v.shown = made.sum
 	m.delivered(v)
 	klog.FromContext(ctx).Info("Volume published", "serviceAccount", spec.Subject.ServiceAccount, "connectors", refs(v), "configurations", spec.Attributes.Configurations)
 	return nil

@@ -1,6 +1,8 @@
 package volume
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"reflect"
 	"strings"
 	"sync"
@@ -25,28 +27,52 @@ type renderedFor struct {
 	configurations string
 }
 
+// rendering is what a volume has to show. Nobody may change the files.
 type rendering struct {
 	in    render.Input
 	files render.Files
+	sum   digest
 }
 
-// render is render.Render. Nobody may change the files.
-func (r *rendered) render(in render.Input) (render.Files, error) {
+// digest tells contents apart without keeping them. The zero value is no
+// content's.
+type digest [sha256.Size]byte
+
+func renderNow(in render.Input) (rendering, error) {
+	files, err := render.Render(in)
+	if err != nil {
+		return rendering{}, err
+	}
+	sum := sha256.New()
+	var size [8]byte
+	write := func(data []byte) {
+		sum.Write(binary.BigEndian.AppendUint64(size[:0], uint64(len(data))))
+		sum.Write(data)
+	}
+	for _, f := range files {
+		write([]byte(f.Path))
+		write(f.Data)
+	}
+	return rendering{in, files, digest(sum.Sum(nil))}, nil
+}
+
+// render is render.Render, and what the files are known by.
+func (r *rendered) render(in render.Input) (rendering, error) {
 	if len(in.Sources) == 0 || in.Sources[0].Credential == nil {
-		return render.Render(in)
+		return renderNow(in)
 	}
 	key := renderedFor{in.Sources[0].Credential, strings.Join(in.Configurations, ",")}
 	r.mu.Lock()
 	known := r.last[key]
 	r.mu.Unlock()
 	if known.files != nil && reflect.DeepEqual(known.in, in) {
-		return known.files, nil
+		return known, nil
 	}
-	files, err := render.Render(in)
+	made, err := renderNow(in)
 	if err == nil {
-		r.remember(key, rendering{in, files})
+		r.remember(key, made)
 	}
-	return files, err
+	return made, err
 }
 
 func (r *rendered) remember(key renderedFor, made rendering) {

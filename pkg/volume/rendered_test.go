@@ -43,7 +43,7 @@ func TestRenderedOnlyOnceForTheSame(t *testing.T) {
 			if err != nil {
 				t.Fatal(name, err)
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, got.files); diff != "" {
 				t.Errorf("%s: %s", name, diff)
 			}
 		}
