@@ -14,7 +14,7 @@ const (
 	// three that meet by chance.
 	crowdSize = 4
 	// crowdLinger is how long after the last one a crowd counts as gone.
-	crowdLinger = 100 * time.Millisecond
+	crowdLinger = 5 * time.Millisecond
 )
 
 // crowd tells when calls queue up, as when a node starts its pods, and when
