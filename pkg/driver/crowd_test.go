@@ -3,6 +3,7 @@ package driver
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,8 +13,13 @@ import (
 // come one by one are none.
 func TestCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var told []bool
-		c := &crowd{told: func(many bool) { told = append(told, many) }}
+		c := &crowd{told: func(many bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, many)
+		}}
 		meet := func(calls int, each time.Duration) {
 			for range calls {
 				go func() {
@@ -27,7 +33,10 @@ func TestCrowd(t *testing.T) {
 		}
 		expect := func(when string, want ...bool) {
 			t.Helper()
-			if synctest.Wait(); !slices.Equal(told, want) {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(told, want) {
 				t.Fatalf("%s: told %v, want %v", when, told, want)
 			}
 		}
