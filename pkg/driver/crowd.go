@@ -13,7 +13,7 @@ const (
 	// crowdSize is how many calls at a time are a crowd: more than the two or
 	// three that meet by chance.
 	crowdSize = 4
-	// crowdLinger is how long after the last one a crowd counts as gone.
+	// crowdLinger is how long after the last arrival a crowd counts as gone.
 	crowdLinger = 5 * time.Millisecond
 )
 

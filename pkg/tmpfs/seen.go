@@ -9,7 +9,7 @@ import (
 )
 
 // seen remembers under which mount id each volume was last found alive at its
-// target, and what it was published with. The kernel never gives such an
+// target, and which of its files hold secrets. The kernel never gives such an
 // id twice (statx(2), STATX_MNT_ID_UNIQUE, Linux 6.8), so where it is still
 // there, one call answers what else takes opening the volume, reading its
 // marker and listing its directories.
@@ -26,8 +26,8 @@ type sighting struct {
 }
 
 // alive reports whether the marker at a path is that of the volume, in use, as
-// remembered, and which files hold secrets, if that is known. False means that nobody
-// can tell; the error is the kernel's.
+// remembered, and which files hold secrets, if that is known. False means that
+// nobody can tell; the error is the kernel's.
 func (s *seen) alive(dir int, marker string, place volume.Place) (known bool, secrets []string, err error) {
 	mount, live, err := seenAt(dir, marker)
 	if err != nil || !live {

@@ -88,6 +88,9 @@ func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Poli
 		return err
 	}
 	defer func() { err = errors.Join(err, disk.Close()) }()
+	if store.Rebooted() {
+		logger.Info("The node was booted since the driver last ran here; what pods of before had is ended")
+	}
 	for _, warning := range append(store.Warnings(), disk.Warning()) {
 		if warning != "" {
 			logger.Info("Warning", "detail", warning)
