@@ -38,29 +38,28 @@ func TestHarness(t *testing.T) {
 	type may struct{ Pull, Push bool }
 	nothing, both := may{}, may{Pull: true, Push: true}
 	tests := map[string]struct {
-		entry                 map[string]string
-		docker, crane, skopeo may // skopeo does not know registrytoken
+		entry map[string]string
+		want  may // of those clients that know the entry's form
 	}{
-		"a token":                   {token("repository:team/app:pull,push"), both, both, nothing},
-		"a token to pull":           {token("repository:team/app:pull"), may{Pull: true}, may{Pull: true}, nothing},
-		"a token for another":       {token("repository:team/other:pull,push"), nothing, nothing, nothing},
-		"a token of another issuer": {map[string]string{"registrytoken": strange}, nothing, nothing, nothing},
-		"a login":                   {login("right"), both, both, both},
-		"a login that is wrong":     {login("wrong"), nothing, nothing, nothing},
+		"a token":                   {token("repository:team/app:pull,push"), both},
+		"a token to pull":           {token("repository:team/app:pull"), may{Pull: true}},
+		"a token for another":       {token("repository:team/other:pull,push"), nothing},
+		"a token of another issuer": {map[string]string{"registrytoken": strange}, nothing},
+		"a login":                   {login("right"), both},
+		"a login that is wrong":     {login("wrong"), nothing},
 	}
-	seed := client.Crane{Files: client.Files{DockerConfig: handWritten(t, w, login("right")), CA: w.CAFile()}}
-	if err := seed.Push(t.Context(), archive, w.Image("team/app", "seed")); err != nil {
-		t.Fatal(err)
+	right := client.Files{DockerConfig: handWritten(t, w, login("right")), CA: w.CAFile()}
+	for _, seed := range []client.Client{client.Crane{Files: right}, client.Helm{Files: right}} { // an image and a chart
+		must(t, seed.Push(t.Context(), archive, w.Image("team/app", "seed")))
 	}
 	for name, tt := range tests {
 		files := client.Files{DockerConfig: handWritten(t, w, tt.entry), CA: w.CAFile()}
-		for _, c := range []struct {
-			client.Client
-			want may
-		}{{client.NewDocker(files, daemon), tt.docker}, {client.Crane{Files: files}, tt.crane}, {client.Skopeo{Files: files}, tt.skopeo}} {
-			t.Run(c.Name()+" with "+name, func(t *testing.T) {
-				if c.Name() == "docker" && daemon == nil {
-					t.Skip("dockerd needs the machine's root")
+		for _, p := range programs() {
+			t.Run(p.name+" with "+name, func(t *testing.T) {
+				c := p.with(t, files, daemon)
+				want := tt.want
+				if _, token := tt.entry["registrytoken"]; token && p.noRegistryToken != "" {
+					want = nothing
 				}
 				var got may
 				pull := c.Pull(t.Context(), w.Image("team/app", "seed"))
@@ -69,8 +68,8 @@ func TestHarness(t *testing.T) {
 					got.Push = push == nil
 					t.Log("push:", push)
 				}
-				if got != c.want {
-					t.Fatalf("may %+v, want %+v; pull: %v", got, c.want, pull)
+				if got != want {
+					t.Fatalf("may %+v, want %+v; pull: %v", got, want, pull)
 				}
 			})
 		}

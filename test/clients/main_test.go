@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(sandbox.Run(world.Names(), tools.Prepare, m.Run))
+	os.Exit(sandbox.Run(world.Hosts(), tools.Prepare, m.Run))
 }
 
 // patience bounds what no test waits for on purpose.

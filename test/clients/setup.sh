@@ -1,8 +1,9 @@
 #!/bin/sh
 # Gets everything that the tests in this folder and the demo run: the real
-# registry clients of Debian (docker, dockerd, skopeo) and, built from the
-# versions that go.mod pins, the CNCF distribution registry, crane and the
-# driver itself. Run again, it does only what is missing or out of date.
+# registry clients of Debian (docker, dockerd, skopeo, podman, buildah) and,
+# built from the versions that go.mod pins, the CNCF distribution registry,
+# crane, regctl, helm, a program around oras-go and the driver itself. Run
+# again, it does only what is missing or out of date.
 #
 #   REGCRED_CACHE   where the binaries go; default: .cache in the repository
 set -eu
@@ -33,7 +34,9 @@ install_packages() {
 debian_clients() {
 	packages=
 	if ! have dockerd || ! have docker; then packages="docker.io"; fi
-	if ! have skopeo; then packages="$packages skopeo"; fi
+	for program in skopeo podman buildah; do
+		have $program || packages="$packages $program"
+	done
 	if [ -z "$packages" ]; then return; fi
 	if ! have apt-get || [ "$(id -u)" != 0 ]; then
 		say "missing: $packages (install them, or run this as root on Debian); the demo skips what needs them"
@@ -51,16 +54,23 @@ PATH=$PATH:/usr/sbin:/sbin
 debian_clients
 mkdir -p "$bin"
 
-# A tool is rebuilt when go.mod or go.sum is newer than the binary.
-tool() { # name, package
+# A tool is rebuilt when its sources, go.mod or go.sum are newer than the binary.
+tool() { # name, package, folder of the module if it has one of its own
 	out=$bin/$1
-	if [ -x "$out" ] && [ -z "$(find "$here/go.mod" "$here/go.sum" -newer "$out")" ]; then return; fi
-	say "building $1 from $2 (once)"
-	CGO_ENABLED=0 go build -C "$here" -trimpath -ldflags '-s -w' -o "$out" "$2"
+	module=$here${3:+/$3}
+	own=
+	case $2 in ./*) own=$module/$2 ;; esac
+	# shellcheck disable=SC2086 # none or one folder
+	if [ -x "$out" ] && [ -z "$(find "$module/go.mod" "$module/go.sum" $own -newer "$out")" ]; then return; fi
+	say "building $1 from $2 (once${4:+; $4})"
+	CGO_ENABLED=0 go build -C "$module" -trimpath -ldflags '-s -w' -o "$out" "$2"
 	touch "$out"
 }
 tool registry ./cmd/registry
+tool oras ./cmd/oras
 tool crane github.com/google/go-containerregistry/cmd/crane
+tool regctl github.com/regclient/regclient/cmd/regctl
+tool helm helm.sh/helm/v4/cmd/helm helm "three minutes on two cores"
 
 say "building csi-driver"
 CGO_ENABLED=0 go build -C "$root" -o "$bin/csi-driver" ./cmd/csi-driver

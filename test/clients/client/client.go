@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Client pushes and pulls images. References are host:port/repository:tag.
@@ -29,17 +30,25 @@ type Files struct {
 	// CA is the file with the registry's authority. Docker's daemon does not
 	// read it, but certs.d.
 	CA string
+	// User runs the client as somebody else than root.
+	User *User
 }
+
+// User is whom a pod's securityContext names: runAsUser and fsGroup.
+type User struct{ UID, FSGroup uint32 }
 
 // run executes a program with an environment of its own: an empty home, so
 // that no other login is found. The error is what the program said.
-func run(ctx context.Context, environment []string, program string, arguments ...string) error {
-	home, err := os.MkdirTemp("", "home-")
+func (f Files) run(ctx context.Context, environment []string, program string, arguments ...string) error {
+	home, err := f.folder("home-")
 	if err != nil {
 		return err
 	}
 	defer removeAll(home)
 	cmd := exec.CommandContext(ctx, program, arguments...)
+	if u := f.User; u != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: u.UID, Gid: u.UID, Groups: []uint32{u.FSGroup}}}
+	}
 	cmd.Dir = home
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}, environment...)
 	var output bytes.Buffer
@@ -50,9 +59,18 @@ func run(ctx context.Context, environment []string, program string, arguments ..
 	return nil
 }
 
+// folder makes an empty folder that the client may write to.
+func (f Files) folder(prefix string) (string, error) {
+	dir, err := os.MkdirTemp("", prefix)
+	if err != nil || f.User == nil {
+		return dir, err
+	}
+	return dir, os.Chown(dir, int(f.User.UID), int(f.User.UID))
+}
+
 // pulled calls pull with an empty folder that is removed again.
-func pulled(pull func(dir string) error) error {
-	dir, err := os.MkdirTemp("", "pulled-")
+func (f Files) pulled(pull func(dir string) error) error {
+	dir, err := f.folder("pulled-")
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,9 @@ func (c Crane) Push(ctx context.Context, archive, reference string) error {
 
 // Pull implements Client.
 func (c Crane) Pull(ctx context.Context, reference string) error {
-	return pulled(func(dir string) error { return c.run(ctx, "pull", reference, dir) })
+	return c.pulled(func(dir string) error { return c.run(ctx, "pull", reference, dir) })
 }
 
 func (c Crane) run(ctx context.Context, arguments ...string) error {
-	return run(ctx, []string{"DOCKER_CONFIG=" + c.DockerConfig, "SSL_CERT_FILE=" + c.CA}, "crane", arguments...)
+	return c.Files.run(ctx, []string{"DOCKER_CONFIG=" + c.DockerConfig, "SSL_CERT_FILE=" + c.CA}, "crane", arguments...)
 }

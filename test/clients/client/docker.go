@@ -44,7 +44,7 @@ func (d Docker) Pull(ctx context.Context, reference string) error {
 }
 
 func (d Docker) run(ctx context.Context, arguments ...string) error {
-	return run(ctx, []string{"DOCKER_CONFIG=" + d.DockerConfig, "DOCKER_HOST=unix://" + d.daemon.socket}, "docker", arguments...)
+	return d.Files.run(ctx, []string{"DOCKER_CONFIG=" + d.DockerConfig, "DOCKER_HOST=unix://" + d.daemon.socket}, "docker", arguments...)
 }
 
 // Daemon is a dockerd that runs no containers: no bridge, no firewall rules.

@@ -15,12 +15,12 @@ func (s Skopeo) Push(ctx context.Context, archive, reference string) error {
 
 // Pull implements Client.
 func (s Skopeo) Pull(ctx context.Context, reference string) error {
-	return pulled(func(dir string) error { return s.copy(ctx, "docker://"+reference, "dir:"+dir) })
+	return s.pulled(func(dir string) error { return s.copy(ctx, "docker://"+reference, "dir:"+dir) })
 }
 
 // copy runs without a trust policy, which containers bring along and hosts
 // may lack.
 func (s Skopeo) copy(ctx context.Context, from, to string) error {
 	environment := []string{"REGISTRY_AUTH_FILE=" + s.DockerConfig + "/config.json", "SSL_CERT_FILE=" + s.CA}
-	return run(ctx, environment, "skopeo", "--insecure-policy", "copy", from, to)
+	return s.run(ctx, environment, "skopeo", "--insecure-policy", "copy", from, to)
 }

@@ -2,8 +2,11 @@ package sandbox
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -11,7 +14,7 @@ import (
 
 // furnish makes the new namespaces usable: private mounts, a /proc of its own,
 // empty folders where daemons keep state, an /etc that can be changed, and lo.
-func furnish(names []string) error {
+func furnish(hosts map[string]string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
 	}
@@ -23,7 +26,7 @@ func furnish(names []string) error {
 			return fmt.Errorf("mounting a tmpfs on %s: %w", dir, err)
 		}
 	}
-	if err := ownEtc(names); err != nil {
+	if err := ownEtc(hosts); err != nil {
 		return fmt.Errorf("furnishing /etc: %w", err)
 	}
 	if err := loopback(); err != nil {
@@ -34,7 +37,7 @@ func furnish(names []string) error {
 
 // ownEtc replaces /etc by a folder of links to the machine's files, except for
 // the two that clients are steered by.
-func ownEtc(names []string) error {
+func ownEtc(hosts map[string]string) error {
 	machine, own := filepath.Join(os.TempDir(), "etc.machine"), filepath.Join(os.TempDir(), "etc")
 	for _, dir := range []string{machine, filepath.Join(own, "docker", "certs.d")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -56,14 +59,17 @@ func ownEtc(names []string) error {
 			return err
 		}
 	}
-	hosts := "127.0.0.1 localhost\n" + Address + " " + strings.Join(names, " ") + "\n"
-	if err := os.WriteFile(filepath.Join(own, "hosts"), []byte(hosts), 0o644); err != nil {
+	lines := []string{"127.0.0.1 localhost"}
+	for _, name := range slices.Sorted(maps.Keys(hosts)) {
+		lines = append(lines, hosts[name]+" "+name)
+	}
+	if err := os.WriteFile(filepath.Join(own, "hosts"), []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
 		return err
 	}
 	return unix.Mount(own, "/etc", "", unix.MS_BIND, "")
 }
 
-// loopback sets lo up and gives it Address.
+// loopback sets lo up and gives it both addresses.
 func loopback() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -78,12 +84,21 @@ func loopback() error {
 	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, up); err != nil {
 		return err
 	}
-	alias, err := unix.NewIfreq("lo:0")
-	if err != nil {
-		return err
+	for i, address := range []string{PrivateAddress, PublicAddress} {
+		ip, err := netip.ParseAddr(address)
+		if err != nil {
+			return err
+		}
+		alias, err := unix.NewIfreq(fmt.Sprint("lo:", i))
+		if err != nil {
+			return err
+		}
+		if err := alias.SetInet4Addr(ip.AsSlice()); err != nil {
+			return err
+		}
+		if err := unix.IoctlIfreq(fd, unix.SIOCSIFADDR, alias); err != nil {
+			return err
+		}
 	}
-	if err := alias.SetInet4Addr([]byte{10, 99, 0, 1}); err != nil {
-		return err
-	}
-	return unix.IoctlIfreq(fd, unix.SIOCSIFADDR, alias)
+	return nil
 }

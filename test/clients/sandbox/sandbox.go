@@ -14,9 +14,15 @@ import (
 	"syscall"
 )
 
-// Address is where servers in the sandbox listen. It is on lo, but not in
+// Addresses where servers in the sandbox listen. They are on lo, but not in
 // 127.0.0.0/8, which dockerd never verifies and the driver never calls.
-const Address = "10.99.0.1"
+const (
+	// PrivateAddress is one as registries inside of a company have.
+	PrivateAddress = "10.99.0.1"
+	// PublicAddress is one as public services have: clients may refuse to
+	// follow a registry into a private network (RFC 5737 keeps it for examples).
+	PublicAddress = "203.0.113.1"
+)
 
 // inside marks the second run, with the way it got its privileges.
 const inside = "REGCRED_SANDBOX"
@@ -24,13 +30,13 @@ const inside = "REGCRED_SANDBOX"
 // Privileged reports whether the sandbox is run by the machine's root.
 func Privileged() bool { return os.Getenv(inside) == "root" }
 
-// Run executes this program again in a sandbox where the given host names
-// resolve to Address, and there calls the function; its result is the exit
+// Run executes this program again in a sandbox where each of the host names
+// resolves to its address, and there calls the function; its result is the exit
 // code. Before, outside, prepare may fetch and build what needs the network;
 // it returns a folder of programs to be found first.
-func Run(names []string, prepare func() (programs string, err error), call func() int) int {
+func Run(hosts map[string]string, prepare func() (programs string, err error), call func() int) int {
 	if os.Getenv(inside) != "" {
-		if err := furnish(names); err != nil {
+		if err := furnish(hosts); err != nil {
 			return fail(err)
 		}
 		return call()

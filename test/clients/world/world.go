@@ -28,8 +28,11 @@ const (
 	tokensName   = "auth.test"
 )
 
-// Names are the host names that the sandbox must know.
-func Names() []string { return []string{registryName, tokensName} }
+// Hosts are the host names that the sandbox must know. The token server is a
+// public service: oras-go follows a registry to another host only there.
+func Hosts() map[string]string {
+	return map[string]string{registryName: sandbox.PrivateAddress, tokensName: sandbox.PublicAddress}
+}
 
 // World is a registry with its token server and, once started, a driver.
 type World struct {
@@ -88,7 +91,7 @@ func (w *World) serveTokens() error {
 	if err != nil {
 		return err
 	}
-	listener, err := tls.Listen("tcp", net.JoinHostPort(sandbox.Address, "0"), config)
+	listener, err := tls.Listen("tcp", net.JoinHostPort(sandbox.PublicAddress, "0"), config)
 	if err != nil {
 		return err
 	}
@@ -163,7 +166,7 @@ func (w *World) at(name string) string { return filepath.Join(w.dir, name) }
 func freeHost(name string) (string, error) {
 	for range 50 {
 		port := fmt.Sprint(10000 + rand.IntN(20000))
-		l, err := net.Listen("tcp", net.JoinHostPort(sandbox.Address, port))
+		l, err := net.Listen("tcp", net.JoinHostPort(sandbox.PrivateAddress, port))
 		if err != nil {
 			continue
 		}

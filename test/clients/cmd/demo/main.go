@@ -21,7 +21,7 @@ import (
 const limit = 3 * time.Minute
 
 func main() {
-	os.Exit(sandbox.Run(world.Names(), tools.Prepare, run))
+	os.Exit(sandbox.Run(world.Hosts(), tools.Prepare, run))
 }
 
 func run() int {

@@ -1,0 +1,64 @@
+package clients
+
+import (
+	"testing"
+
+	"github.com/regcred/csi-driver-regcred/test/clients/client"
+)
+
+// program is a client that the tests run, and what it cannot do.
+type program struct {
+	name string
+	make func(client.Files, *client.Daemon) client.Client
+	// daemon: it needs a dockerd, and so the machine's root.
+	daemon bool
+	// noRegistryToken says why a bearer token does not log it in.
+	noRegistryToken string
+}
+
+func programs() []program {
+	const image = "containers/image reads no `registrytoken`"
+	return []program{
+		{
+			name: "docker", daemon: true,
+			make: func(f client.Files, d *client.Daemon) client.Client { return client.NewDocker(f, d) },
+		},
+		{
+			name: "crane",
+			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Crane{Files: f} },
+		},
+		{
+			name: "skopeo", noRegistryToken: image,
+			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Skopeo{Files: f} },
+		},
+		{
+			name: "podman", noRegistryToken: image,
+			make: func(f client.Files, _ *client.Daemon) client.Client { return client.NewPodman(f) },
+		},
+		{
+			name: "buildah", noRegistryToken: image,
+			make: func(f client.Files, _ *client.Daemon) client.Client { return client.NewBuildah(f) },
+		},
+		{
+			name: "regctl", noRegistryToken: "regclient reads no `registrytoken`",
+			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Regctl{Files: f} },
+		},
+		{
+			name: "helm",
+			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Helm{Files: f} },
+		},
+		{
+			name: "oras",
+			make: func(f client.Files, _ *client.Daemon) client.Client { return client.ORAS{Files: f} },
+		},
+	}
+}
+
+// with is the program with the files of a volume.
+func (p program) with(t *testing.T, files client.Files, daemon *client.Daemon) client.Client {
+	t.Helper()
+	if p.daemon && daemon == nil {
+		t.Skip("dockerd needs the machine's root")
+	}
+	return p.make(files, daemon)
+}
