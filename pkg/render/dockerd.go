@@ -11,10 +11,11 @@ import (
 const daemonFile = "daemon.json"
 
 // daemonConfig is daemon.json with the keys that dockerd 20.10 knows and that
-// are needed: one unknown key or value makes it refuse to start.
+// are needed: one unknown key or value makes it refuse to start. Both are
+// always written, because at SIGHUP dockerd keeps what a missing key once said.
 type daemonConfig struct {
-	InsecureRegistries []string `json:"insecure-registries,omitempty"`
-	RegistryMirrors    []string `json:"registry-mirrors,omitempty"`
+	InsecureRegistries []string `json:"insecure-registries"`
+	RegistryMirrors    []string `json:"registry-mirrors"`
 }
 
 // dockerdHost is what dockerd accepts in insecure-registries, and what can be
@@ -30,7 +31,7 @@ var dockerdHost = regexp.MustCompile("^(?:" + reference.DomainRegexp.String() + 
 func dockerd(p *plan) (output, error) {
 	const name = "dockerd"
 	var out output
-	var config daemonConfig
+	config := daemonConfig{InsecureRegistries: []string{}, RegistryMirrors: []string{}}
 	for i, h := range p.hosts {
 		omit := func(what, why string) {
 			out.omitted = append(out.omitted, Omission{

@@ -27,11 +27,11 @@ var daemons = map[string]daemon{
 		InsecureRegistries: []string{"both.corp.example", "lab.corp.example", "plain.corp.example:8080"},
 		RegistryMirrors:    []string{"https://cache.corp.example", "http://plain.corp.example:8080", "http://undeclared.example:3128"},
 	},
-	"dockerd-hub":        {},
-	"dockerd-plain":      {},
-	"dockerd-rivals":     {},
-	"everything":         {RegistryMirrors: []string{"https://single.example:5000"}},
-	"everything-emptied": {RegistryMirrors: []string{"https://single.example:5000"}},
+	"dockerd-hub":        {InsecureRegistries: []string{}, RegistryMirrors: []string{}},
+	"dockerd-plain":      {InsecureRegistries: []string{}, RegistryMirrors: []string{}},
+	"dockerd-rivals":     {InsecureRegistries: []string{}, RegistryMirrors: []string{}},
+	"everything":         {InsecureRegistries: []string{}, RegistryMirrors: []string{"https://single.example:5000"}},
+	"everything-emptied": {InsecureRegistries: []string{}, RegistryMirrors: []string{"https://single.example:5000"}},
 }
 
 // certsD is what is below certs.d, by directory.
@@ -74,8 +74,9 @@ func TestDaemonJSON(t *testing.T) {
 			for _, m := range got.RegistryMirrors {
 				checkMirror(t, m)
 			}
-			if bytes.Contains(data, []byte("null")) || bytes.Contains(data, []byte("[]")) {
-				t.Errorf("a key without a value:\n%s", data)
+			// At SIGHUP dockerd keeps what a key said that is not there any more.
+			if got.InsecureRegistries == nil || got.RegistryMirrors == nil {
+				t.Errorf("a key is missing or null:\n%s", data)
 			}
 		})
 	}
