@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,9 +41,15 @@ type User struct{ UID, FSGroup uint32 }
 // run executes a program with an environment of its own: an empty home, so
 // that no other login is found. The error is what the program said.
 func (f Files) run(ctx context.Context, environment []string, program string, arguments ...string) error {
+	_, err := f.output(ctx, environment, program, arguments...)
+	return err
+}
+
+// output is run for a program whose answer matters.
+func (f Files) output(ctx context.Context, environment []string, program string, arguments ...string) (string, error) {
 	home, err := f.folder("home-")
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer removeAll(home)
 	cmd := exec.CommandContext(ctx, program, arguments...)
@@ -51,12 +58,12 @@ func (f Files) run(ctx context.Context, environment []string, program string, ar
 	}
 	cmd.Dir = home
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + home}, environment...)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
+	var answer, said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&answer, &said), &said
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(append([]string{program}, arguments...), " "), err, bytes.TrimSpace(output.Bytes()))
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(append([]string{program}, arguments...), " "), err, bytes.TrimSpace(said.Bytes()))
 	}
-	return nil
+	return answer.String(), nil
 }
 
 // folder makes an empty folder that the client may write to.

@@ -2,13 +2,8 @@ package client
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-
-	"github.com/regcred/csi-driver-regcred/test/child"
 )
 
 // Docker is the docker CLI with a daemon of its own. The daemon trusts what
@@ -44,50 +39,12 @@ func (d Docker) Pull(ctx context.Context, reference string) error {
 }
 
 func (d Docker) run(ctx context.Context, arguments ...string) error {
-	return d.Files.run(ctx, []string{"DOCKER_CONFIG=" + d.DockerConfig, "DOCKER_HOST=unix://" + d.daemon.socket}, "docker", arguments...)
+	_, err := d.output(ctx, arguments...)
+	return err
 }
 
-// Daemon is a dockerd that runs no containers: no bridge, no firewall rules.
-type Daemon struct {
-	process *child.Process
-	socket  string
-}
-
-// StartDaemon runs dockerd in the folder dir and waits until it answers.
-func StartDaemon(ctx context.Context, dir string) (*Daemon, error) {
-	at := func(name string) string { return filepath.Join(dir, name) }
-	if err := os.MkdirAll(at("config"), 0o755); err != nil {
-		return nil, err
-	}
-	d := &Daemon{socket: at("docker.sock")}
-	cmd := exec.Command("dockerd", "--host=unix://"+d.socket, "--storage-driver=vfs", "--iptables=false", "--ip6tables=false",
-		"--bridge=none", "--data-root="+at("data"), "--exec-root="+at("exec"), "--pidfile="+at("pid"), "--config-file="+at("daemon.json"))
-	if err := os.WriteFile(at("daemon.json"), []byte("{}\n"), 0o644); err != nil {
-		return nil, err
-	}
-	var err error
-	if d.process, err = child.Start("dockerd", cmd, at("dockerd.log")); err != nil {
-		return nil, err
-	}
-	ready := func(ctx context.Context) error {
-		return Docker{Files: Files{DockerConfig: at("config")}, daemon: d}.run(ctx, "version")
-	}
-	if err := d.process.Ready(ctx, ready); err != nil {
-		d.process.Kill()
-		return nil, err
-	}
-	return d, nil
-}
-
-// Close ends the daemon, and with it its containerd.
-func (d *Daemon) Close() error {
-	if err := d.process.Stop(); err != nil {
-		return fmt.Errorf("stopping dockerd: %w", err)
-	}
-	if _, err := os.Stat(d.socket); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("dockerd left its socket: %w", err)
-	}
-	return nil
+func (d Docker) output(ctx context.Context, arguments ...string) (string, error) {
+	return d.Files.output(ctx, []string{"DOCKER_CONFIG=" + d.DockerConfig, "DOCKER_HOST=unix://" + d.daemon.socket}, "docker", arguments...)
 }
 
 // TrustCertificates makes dockerd and skopeo trust a registry by the folder

@@ -1,0 +1,312 @@
+package clients
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/regcred/csi-driver-regcred/test/child"
+	"github.com/regcred/csi-driver-regcred/test/clients/client"
+	"github.com/regcred/csi-driver-regcred/test/clients/front"
+	"github.com/regcred/csi-driver-regcred/test/clients/pki"
+	"github.com/regcred/csi-driver-regcred/test/clients/sandbox"
+	"github.com/regcred/csi-driver-regcred/test/clients/world"
+	"github.com/regcred/csi-driver-regcred/test/kubelet"
+)
+
+// atDockerd is where a dind container mounts the volume with daemon.json: not
+// at /etc/docker, where dockerd 20.10 wants to write.
+const atDockerd = "/etc/regcred"
+
+// Debian's dockerd keeps a key of its own in /etc/docker and cannot start when
+// that is the volume.
+func TestDockerdInEtcDocker(t *testing.T) {
+	t.Parallel()
+	w := newDockerWorld(t, connectors{"logins": secretLogin})
+	v := dockerVolume("dind", "logins")
+	publish(t, w, v)
+	_, err := startDockerd(t, client.Dockerd{
+		ConfigFile: "/etc/docker/daemon.json",
+		Mounts:     map[string]string{"/etc/docker": w.Kubelet.Target(v)},
+	})
+	refuses(t, err, "failed to start daemon: Error saving key file: open /etc/docker/.tmp-key.json")
+}
+
+// A changed login is used by the next pull and push, without a word to dockerd.
+func TestDockerdAndLogins(t *testing.T) {
+	t.Parallel()
+	w := newDockerWorld(t, connectors{"logins": secretLogin})
+	v := dockerVolume("dind", "logins")
+	publish(t, w, v)
+	docker := client.NewDocker(filesOf(w, v), dockerdWith(t, w, v))
+	archive := newArchive(t)
+	pushAndPull(t, w, docker, archive, "first")
+
+	w.Tokens.SetPassword(user, changed)
+	refuses(t, docker.Pull(t.Context(), w.Image("team/app", "docker-first")), "unauthorized")
+	write(t, w, "login", world.Login(namespace, "login", user, changed))
+	awaitEntry(t, w, v, within, isLogin(user, changed))
+	pushAndPull(t, w, docker, archive, "second")
+
+	// Consent withdrawn empties the entries; how to reach the registry stays.
+	write(t, w, "logins", w.Connector(namespace, "logins", "access: [{namespaces: [others]}]\n"+secretLogin))
+	awaitEntry(t, w, v, within, func(e entry) bool { return e == entry{} })
+	refuses(t, docker.Pull(t.Context(), w.Image("team/app", "docker-second")), "unauthorized")
+	unpublish(t, w, v)
+	nothingLeft(t, w)
+}
+
+// certs.d is read at every pull: an authority that is replaced is known as
+// soon as the volume shows it, and its predecessor forgotten.
+func TestDockerdAndAuthorities(t *testing.T) {
+	t.Parallel()
+	w := newDockerWorld(t, nil)
+	first, second := newAuthority(t), newAuthority(t)
+	f := newFront(t, w, first)
+	trusting := func(authorities ...*pki.Authority) {
+		bundle := w.CA() // of the token server
+		for _, a := range authorities {
+			bundle = append(bundle, a.PEM()...)
+		}
+		declare(t, w, "front", fmt.Sprintf("registries: [{host: %q, tls: {caBundle: %q}}]\n%s", f.Host(), bundle, secretLogin))
+	}
+	trusting(first)
+	v := dockerVolume("dind", "front")
+	publishDeclared(t, w, v)
+	docker := client.NewDocker(filesOf(w, v), dockerdWith(t, w, v))
+	image := f.Host() + "/team/app:authorities"
+	must(t, docker.Push(t.Context(), newArchive(t), image))
+
+	certificates := func() int {
+		content, err := os.ReadFile(filepath.Join(w.Kubelet.Target(v), "certs.d", f.Host(), "ca.crt"))
+		must(t, err)
+		return strings.Count(string(content), "BEGIN CERTIFICATE")
+	}
+	const unknown = "certificate signed by unknown authority"
+	must(t, f.Present(second))
+	refuses(t, docker.Pull(t.Context(), image), unknown)
+	trusting(first, second)
+	await(t, "both authorities in certs.d", func() bool { return certificates() == 3 })
+	must(t, docker.Pull(t.Context(), image))
+	must(t, f.Present(first))
+	must(t, docker.Pull(t.Context(), image))
+	trusting(second)
+	await(t, "one authority in certs.d", func() bool { return certificates() == 2 })
+	refuses(t, docker.Pull(t.Context(), image), unknown)
+	must(t, f.Present(second))
+	must(t, docker.Pull(t.Context(), image))
+}
+
+// daemon.json is read again at SIGHUP: a mirror of Docker Hub and a registry
+// without TLS come, change and go while dockerd runs.
+func TestDockerdReload(t *testing.T) {
+	t.Parallel()
+	w := newDockerWorld(t, nil)
+	w.Tokens.Grant(user, "library/tiny", "pull", "push")
+	plain, other, secure := newFront(t, w, nil), newFront(t, w, nil), newFront(t, w, newAuthority(t))
+	// The mirror gets the login of Docker Hub, and in the sandbox nobody
+	// answers as Docker Hub itself.
+	known := func(registries string) {
+		declare(t, w, "hub", "registries: ["+registries+"]\nissuer: {secret: {name: hub}}")
+	}
+	plainly := func(f *front.Front) string { return fmt.Sprintf("{host: %q, plainHTTP: true}", f.Host()) }
+	mirrored := func(f *front.Front) string {
+		return fmt.Sprintf("{host: docker.io, mirrors: [{url: 'http://%s'}]}, %s", f.Host(), plainly(f))
+	}
+	writeLogins(t, w, "hub", "https://index.docker.io/v1/", plain.Host(), other.Host(), secure.Host())
+	known("{host: docker.io}")
+	v := dockerVolume("dind", "hub")
+	publishDeclared(t, w, v)
+	daemon := dockerdWith(t, w, v)
+	docker := client.NewDocker(filesOf(w, v), daemon)
+	reloaded := func(insecure, mirrors []string) {
+		t.Helper()
+		await(t, fmt.Sprintf("daemon.json with %q and %q", insecure, mirrors), func() bool {
+			return cmp.Equal(daemonJSON{insecure, mirrors}, readDaemonJSON(t, w, v))
+		})
+		must(t, daemon.Reload())
+		want := client.Registries{Insecure: insecure}
+		for _, m := range mirrors {
+			want.Mirrors = append(want.Mirrors, m+"/") // as dockerd spells it
+		}
+		await(t, fmt.Sprintf("docker info to show %+v", want), func() bool {
+			got, err := daemon.Registries(t.Context())
+			must(t, err)
+			return cmp.Equal(want, got, cmpopts.EquateEmpty())
+		})
+	}
+	pulls := func(f *front.Front, image string) {
+		t.Helper()
+		before := f.Pulls()
+		must(t, docker.Pull(t.Context(), image))
+		if f.Pulls() == before {
+			t.Errorf("%s did not come through %s", image, f.Host())
+		}
+	}
+
+	none := []string{}
+	refuses(t, docker.Push(t.Context(), newArchive(t), plain.Host()+"/library/tiny:1"), "server gave HTTP response to HTTPS client")
+	known(plainly(plain))
+	reloaded([]string{plain.Host()}, none)
+	must(t, docker.Push(t.Context(), newArchive(t), plain.Host()+"/library/tiny:1"))
+	refuses(t, docker.Pull(t.Context(), "tiny:1"), "registry-1.docker.io")
+
+	known(mirrored(plain))
+	reloaded([]string{plain.Host()}, []string{"http://" + plain.Host()})
+	pulls(plain, "tiny:1")
+	known(mirrored(other))
+	reloaded([]string{other.Host()}, []string{"http://" + other.Host()})
+	pulls(other, "tiny:1")
+	refuses(t, docker.Pull(t.Context(), plain.Host()+"/library/tiny:1"), "server gave HTTP response to HTTPS client")
+
+	known(fmt.Sprintf("{host: %q, tls: {insecureSkipVerify: true}}", secure.Host()))
+	reloaded([]string{secure.Host()}, none)
+	pulls(secure, secure.Host()+"/library/tiny:1")
+	refuses(t, docker.Pull(t.Context(), "tiny:1"), "registry-1.docker.io")
+}
+
+// daemonJSON is what a volume's daemon.json says; no key may be missing.
+type daemonJSON struct {
+	Insecure []string `json:"insecure-registries"`
+	Mirrors  []string `json:"registry-mirrors"`
+}
+
+func readDaemonJSON(t *testing.T, w *world.World, v kubelet.Volume) daemonJSON {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(w.Kubelet.Target(v), "daemon.json"))
+	must(t, err)
+	var config daemonJSON
+	must(t, json.Unmarshal(content, &config))
+	return config
+}
+
+// secretLogin is a Connector that gives out the login of a Secret.
+const secretLogin = `issuer: {secret: {name: login}}`
+
+func dockerVolume(pod, connectors string) kubelet.Volume {
+	v := aVolume(pod, connectors)
+	v.Attributes["configuration.names"] = "docker-config,dockerd"
+	return v
+}
+
+// newDockerWorld is newNode for tests that run a dockerd.
+func newDockerWorld(t *testing.T, known connectors) *world.World {
+	t.Helper()
+	if !sandbox.Privileged() {
+		t.Skip("dockerd needs the machine's root")
+	}
+	return newNode(t, time.Minute, known)
+}
+
+// dockerdWith runs dockerd in a container's place: with the volume mounted at
+// atDockerd, and an /etc/docker of its own.
+func dockerdWith(t *testing.T, w *world.World, v kubelet.Volume) *client.Daemon {
+	t.Helper()
+	must(t, os.MkdirAll(atDockerd, 0o755))
+	etc := t.TempDir()
+	must(t, os.Symlink(atDockerd+"/certs.d", filepath.Join(etc, "certs.d")))
+	daemon, err := startDockerd(t, client.Dockerd{
+		ConfigFile: atDockerd + "/daemon.json",
+		Mounts:     map[string]string{atDockerd: w.Kubelet.Target(v), "/etc/docker": etc},
+	})
+	must(t, err)
+	t.Cleanup(func() { must(t, daemon.Close()) })
+	return daemon
+}
+
+func startDockerd(t *testing.T, c client.Dockerd) (*client.Daemon, error) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "d-") //nolint:usetesting // t.TempDir is too long for dockerd's sockets
+	must(t, err)
+	c.Dir = dir
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return c.Start(ctx)
+}
+
+// newFront is another address of the world's registry.
+func newFront(t *testing.T, w *world.World, authority *pki.Authority) *front.Front {
+	t.Helper()
+	f, err := front.Start(front.Config{Name: "registry.test", Registry: w.Registry.Host(), CA: w.CA(), Authority: authority})
+	must(t, err)
+	t.Cleanup(func() { must(t, f.Close()) })
+	return f
+}
+
+func newAuthority(t *testing.T) *pki.Authority {
+	t.Helper()
+	authority, err := pki.New()
+	must(t, err)
+	return authority
+}
+
+// writeLogins writes a Secret with the user's login for several registries.
+func writeLogins(t *testing.T, w *world.World, name string, keys ...string) {
+	t.Helper()
+	auths := map[string]any{}
+	for _, key := range keys {
+		auths[key] = map[string]string{"username": user, "password": password}
+	}
+	config, err := json.Marshal(map[string]any{"auths": auths})
+	must(t, err)
+	write(t, w, name+"-logins", fmt.Sprintf("apiVersion: v1\nkind: Secret\nmetadata: {name: %s, namespace: %s}\n"+
+		"type: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: '%s'}\n", name, namespace, config))
+}
+
+// declare writes a Connector whose whole spec the test says.
+func declare(t *testing.T, w *world.World, name, spec string) {
+	t.Helper()
+	var indented strings.Builder
+	for line := range strings.Lines(spec) {
+		indented.WriteString("  " + line)
+	}
+	write(t, w, name, fmt.Sprintf("apiVersion: regcred.dev/v1alpha1\nkind: Connector\nmetadata: {name: %s, namespace: %s}\nspec:\n%s\n",
+		name, namespace, indented.String()))
+}
+
+// publishDeclared publishes with Connectors that were declared a moment ago:
+// the kubelet, too, tries again while the driver does not know them.
+func publishDeclared(t *testing.T, w *world.World, v kubelet.Volume) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var err error
+	must(t, child.Until(ctx, func(ctx context.Context) error {
+		if err = w.Kubelet.Publish(ctx, v); status.Code(err) == codes.NotFound {
+			return err
+		}
+		return nil
+	}))
+	must(t, err)
+}
+
+// refuses wants an error that holds these words of the client or the server.
+func refuses(t *testing.T, err error, words string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), words) {
+		t.Errorf("the answer is %v, want a refusal with %q", err, words)
+	}
+}
+
+// await waits until a condition holds.
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	must(t, child.Until(ctx, func(context.Context) error {
+		if !condition() {
+			return fmt.Errorf("waiting for %s", what)
+		}
+		return nil
+	}))
+}
