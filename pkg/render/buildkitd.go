@@ -91,7 +91,7 @@ func buildkitd(p *plan) (output, error) {
 	if len(config.Registry) == 0 {
 		config.Registry = nil // else an empty table is written
 	}
-	data, err := encodeTOML(config)
+	data, err := encodeTOML(buildkitdComment, config)
 	if err != nil {
 		return output{}, err
 	}
@@ -117,8 +117,9 @@ func loopback(hostport string) bool {
 	return err == nil && address.IsLoopback()
 }
 
-func encodeTOML(v any) ([]byte, error) {
-	b := bytes.NewBufferString(buildkitdComment)
+// encodeTOML writes TOML below a comment that says whose it is.
+func encodeTOML(comment string, v any) ([]byte, error) {
+	b := bytes.NewBufferString(comment)
 	enc := toml.NewEncoder(b)
 	enc.SetIndentTables(false)
 	if err := enc.Encode(v); err != nil {

@@ -3,6 +3,7 @@ package render_test
 import (
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
@@ -199,6 +200,10 @@ func cases() map[string]render.Input {
 			with(source("trust", basic("own.example", "own", "own")), render.Registry{Host: "own.example"}, render.Registry{Host: "kept.example", CA: certificate("kept")}),
 			with(source("nobody", anonymous("*.example"), anonymous("*.lab.example")), hosts("a.lab.example")...),
 			with(source("c", basic("reg.example", "c", "c"), basic("b.lab.example", "c", "lab")), hosts("reg.example")...)),
+		// What is served by an entry before it is never chosen, so it is no
+		// second login.
+		"docker-config-covered": input("docker-config",
+			with(source("covered", basic("a.example/team", "a", "a"), basic("*.example/team/app", "never", "never")), hosts("a.example")...)),
 		"docker-config-ends": input("docker-config", ends()),
 		"fields-ends": input("fields", source("ends",
 			until(basic("a.example", "robot", "ends"), expiresAt.Add(-time.Hour)), until(basic("b.example", "robot", "ends"), expiresAt.Add(-time.Minute)))),
@@ -259,6 +264,7 @@ func cases() map[string]render.Input {
 		Configurations: everything, Sources: []render.Source{single},
 		Exclude: []string{"daemon.json", "!certs.d/", "certs/single.example:5000.key", "ca.crt", "token"},
 	}
+	maps.Copy(all, containersCases())
 	return all
 }
 

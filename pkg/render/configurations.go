@@ -36,6 +36,8 @@ type output struct {
 func configurations() []configuration {
 	return []configuration{
 		{name: "buildkitd", paths: always(buildkitdFile, "certs/"), render: buildkitd},
+		{name: "containers-auth", paths: always(authFile), render: containersAuth},
+		{name: "containers-registries", paths: always(registriesFile), render: containersRegistries},
 		{name: "docker-config", alias: "registry-config", paths: always(configFile), render: dockerConfig},
 		{name: "dockerd", paths: always(daemonFile, "certs.d/"), render: dockerd},
 		{name: "fields", apart: true, paths: fieldPaths, render: fields},

@@ -54,11 +54,8 @@ type auths struct {
 
 // authsOf makes that file for the named configuration.
 func authsOf(configuration, path string, p *plan) (auths, error) {
-	for i := range p.Sources {
-		s := &p.Sources[i]
-		if e, ok := s.undeclared(); ok {
-			return auths{}, connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: the entry for %s matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries", configuration, s.Connector, e.Key)
-		}
+	if err := p.exactHosts(configuration); err != nil {
+		return auths{}, err
 	}
 	var content dockerAuths
 	var a auths

@@ -75,8 +75,9 @@ func Explain(in Input) (Explanation, error) {
 type placed struct {
 	file, entry string
 	plan        *plan
-	host        *host // nil = all hosts of the plan that have a login
-	credential  bool  // it carries the credential
+	host        *host          // nil = all hosts of the plan that have a login
+	credential  bool           // it carries the credential
+	key         *connector.Key // the one entry of the host that it is made from; nil = all
 }
 
 // place notes what is declared for a host.
@@ -97,13 +98,18 @@ func (at placed) placement() Placement {
 			continue
 		}
 		out.Connector = h.owner.Connector
+		if at.key != nil {
+			logins = []connector.Entry{{Key: *at.key}}
+		}
 		for _, e := range logins {
 			if at.credential && !slices.Contains(out.From, e.Key) { // a glob serves many hosts
 				out.From = append(out.From, e.Key)
 			}
 		}
 		for _, s := range at.plan.shadowed(h) {
-			out.Rules = append(out.Rules, s.Rule)
+			if at.key == nil || s.By == *at.key {
+				out.Rules = append(out.Rules, s.Rule)
+			}
 		}
 	}
 	slices.Sort(out.Rules)

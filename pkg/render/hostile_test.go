@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/distribution/reference"
 	"github.com/google/go-cmp/cmp"
 	"github.com/pelletier/go-toml/v2"
 
@@ -38,7 +39,7 @@ func FuzzFiles(f *testing.F) {
 		s := with(source("fuzz", connector.Entry{Key: key, Username: "u", Password: connector.NewSecret(password)}), render.Registry{
 			Host: key.Host, CA: certificate("ca"), ClientCertificate: certificate("client"), ClientKey: connector.NewSecret(password + "-key"), Mirrors: []string{mirror},
 		})
-		in := render.Input{Configurations: []string{"buildkitd", "docker-config"}, Sources: []render.Source{s}, MountPath: mount}
+		in := render.Input{Configurations: []string{"buildkitd", "docker-config", "containers-auth", "containers-registries"}, Sources: []render.Source{s}, MountPath: mount}
 		if exclude != "" {
 			in.Exclude = []string{exclude}
 		}
@@ -70,6 +71,8 @@ func FuzzFiles(f *testing.F) {
 				}
 			case ".toml":
 				checkBuildkitd(t, file.Data, key.Host, mount)
+			case ".conf":
+				checkRegistries(t, file.Data, key.Host)
 			}
 		}
 	})
@@ -113,6 +116,36 @@ func checkBuildkitd(t *testing.T, text []byte, host, mount string) {
 		file := path.Join(mount, "certs", host)
 		if len(r.CA) != 1 || r.CA[0] != file+".crt" || len(r.KeyPairs) != 1 || r.KeyPairs[0].Key != file+".key" || r.KeyPairs[0].Cert != file+".cert" || r.Insecure {
 			t.Errorf("the section of %q mounted at %q: %+v", name, mount, r)
+		}
+	}
+}
+
+// checkRegistries reads the file as containers/image does and looks for
+// anything that was not meant.
+func checkRegistries(t *testing.T, text []byte, host string) {
+	t.Helper()
+	type endpoint struct {
+		Location string `toml:"location"`
+		Insecure bool   `toml:"insecure"`
+	}
+	var config struct {
+		Registries []struct {
+			endpoint
+			Prefix  string     `toml:"prefix"`
+			Mirrors []endpoint `toml:"mirror"`
+		} `toml:"registry"`
+	}
+	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&config); err != nil {
+		t.Fatalf("not the TOML that containers/image reads: %v\n%s", err, text)
+	}
+	for _, r := range config.Registries {
+		if len(config.Registries) != 1 || r.Prefix != host || r.Location != host || r.Insecure || len(r.Mirrors) != 1 {
+			t.Errorf("the sections of %q: %+v", host, config.Registries)
+		}
+		for _, m := range r.Mirrors {
+			if _, err := reference.ParseNamed(m.Location + "/team/app"); err != nil {
+				t.Errorf("a mirror %q: %v", m.Location, err)
+			}
 		}
 	}
 }

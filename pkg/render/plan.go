@@ -165,6 +165,18 @@ func (s *Source) undeclared() (connector.Entry, bool) {
 	return connector.Entry{}, false
 }
 
+// exactHosts refuses what a configuration for clients that know only exact
+// hosts cannot give them.
+func (p *plan) exactHosts(configuration string) error {
+	for i := range p.Sources {
+		s := &p.Sources[i]
+		if e, ok := s.undeclared(); ok {
+			return connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: the entry for %s matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries", configuration, s.Connector, e.Key)
+		}
+	}
+	return nil
+}
+
 // clientPair returns the client certificate and key for a host: both or
 // neither, because clients fail on half a pair. An emptied connector gives
 // none.

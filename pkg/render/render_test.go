@@ -190,7 +190,7 @@ func TestEmptied(t *testing.T) {
 		unchanged[f.Path] = i >= 0 && bytes.Equal(full[i].Data, f.Data)
 	}
 	want := map[string]bool{
-		".dockerconfigjson": false, "buildkitd.toml": false, "config.json": false, "regcred.json": false,
+		".dockerconfigjson": false, "auth.json": false, "registries.conf": true, "buildkitd.toml": false, "config.json": false, "regcred.json": false,
 		"ca.crt": true, "certs.d/single.example:5000/ca.crt": true, "certs/single.example:5000.crt": true, "daemon.json": true,
 	}
 	if diff := cmp.Diff(want, unchanged); diff != "" {
@@ -238,7 +238,7 @@ func data(t *testing.T, files render.Files, path string) []byte {
 }
 
 func TestNames(t *testing.T) {
-	if diff := cmp.Diff([]string{"buildkitd", "docker-config", "dockerd", "fields"}, render.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"buildkitd", "containers-auth", "containers-registries", "docker-config", "dockerd", "fields"}, render.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
 	for name, want := range map[string]string{"docker-config": "docker-config", "registry-config": "docker-config", "dockerd": "dockerd", "Dockerd": "", "": ""} {
@@ -266,7 +266,7 @@ func TestAliasAndRepetition(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	const known = "buildkitd, docker-config, dockerd, fields"
+	const known = "buildkitd, containers-auth, containers-registries, docker-config, dockerd, fields"
 	harbor := source("harbor", basic("harbor.example.com", "robot", "harbor"))
 	text := func(change func(*connector.Entry)) render.Source {
 		e := basic("harbor.example.com", "robot", "harbor")

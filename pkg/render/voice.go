@@ -103,23 +103,18 @@ func (v *voice) matching(name string) []connector.Entry {
 type shadowed struct{ entry, by connector.Entry }
 
 // choose takes away, from entries of one host by precedence, what can never be
-// chosen: another entry for the same path, and all behind an entry for the
-// whole host.
+// chosen: an entry whose repositories are all served by one before it.
 func choose(matching []connector.Entry) (kept []connector.Entry, lost []shadowed) {
 	if len(matching) < 2 {
 		return matching, nil
 	}
-	paths := make(map[string]int, len(matching)) // of the first entry for each
+	var paths taken
 	for i, e := range matching {
-		by, taken := paths[""]
-		if !taken {
-			by, taken = paths[e.Key.Path]
-		}
-		if taken {
+		if by, ok := paths.by(e.Key.Path); ok {
 			lost = append(lost, shadowed{e, matching[by]})
 			continue
 		}
-		paths[e.Key.Path] = i
+		paths.add(e.Key.Path, i)
 		kept = append(kept, e)
 	}
 	return kept, lost

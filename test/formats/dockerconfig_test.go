@@ -33,6 +33,7 @@ var configs = map[string]auths{
 	"docker-config-anonymous-glob/config.json": {
 		"own.example": basic("own", "own"), "b.lab.example": basic("c", "lab"),
 	},
+	"docker-config-covered/config.json": {"a.example": basic("a", "a")},
 	"docker-config-ends/config.json": {
 		"hour.example": basic("hour", "hour"), "month.example": basic("month", "month"), "forever.example": basic("admin", "for-ever"),
 	},

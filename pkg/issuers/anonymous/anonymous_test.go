@@ -119,8 +119,12 @@ func TestRendered(t *testing.T) {
 		sources       []render.Source
 		want          map[string]string
 	}{
-		"docker-config, first": {"docker-config", []render.Source{open, login}, map[string]string{"config.json": none}},
-		"docker-config, last":  {"docker-config", []render.Source{login, open}, map[string]string{"config.json": hub}},
+		"docker-config, first":   {"docker-config", []render.Source{open, login}, map[string]string{"config.json": none}},
+		"docker-config, last":    {"docker-config", []render.Source{login, open}, map[string]string{"config.json": hub}},
+		"containers-auth, first": {"containers-auth", []render.Source{open, login}, map[string]string{"auth.json": none}},
+		"containers-registries": {"containers-registries", []render.Source{open, login}, map[string]string{
+			"registries.conf": "# Registries of this volume, for podman, buildah and skopeo.\n[[registry]]\nprefix = 'cache.example:5000'\nlocation = 'cache.example:5000'\ninsecure = true\n\n[[registry]]\nprefix = 'docker.io'\nlocation = 'docker.io'\n\n[[registry.mirror]]\nlocation = 'cache.example:5000'\ninsecure = true\n",
+		}},
 		"buildkitd": {"buildkitd", []render.Source{open, login}, map[string]string{
 			"buildkitd.toml": "# Registries of this volume. buildkitd reads this file when it starts.\n[registry]\n[registry.'cache.example:5000']\nhttp = true\n\n[registry.'docker.io']\nmirrors = ['cache.example:5000']\n",
 		}},

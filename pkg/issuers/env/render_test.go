@@ -163,6 +163,9 @@ http = true
 mirrors = ['a.corp.io', 'a.corp.io/hub']
 `,
 		},
+		"containers-auth": {
+			"auth.json": "{\n  \"auths\": {\n    \"a.corp.io\": {\n      \"auth\": \"dTpjYW5hcnktcGFzc3dvcmQtN2YzYQ==\"\n    }\n  }\n}\n",
+		},
 		"dockerd": {
 			"daemon.json": "{\n  \"insecure-registries\": [\n    \"b.corp.io:5000\"\n  ],\n  \"registry-mirrors\": [\n    \"https://a.corp.io\"\n  ]\n}\n",
 		},
