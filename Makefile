@@ -15,7 +15,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 TOOLS   := bin/tools
 # Modules beside the product's, so that what tests need never reaches it.
-MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
+MODULES := $(patsubst %/go.mod,%,$(wildcard test/*/go.mod) test/clients/buildkit/go.mod)
 
 FUZZTIME  ?= 20s
 BENCHTIME ?= 1s

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Gets everything that the tests in this folder and the demo run: the real
-# registry clients of Debian (docker, dockerd, skopeo, podman, buildah) and,
-# built from the versions that go.mod pins, the CNCF distribution registry,
-# crane, regctl, helm, a program around oras-go and the driver itself. Run
-# again, it does only what is missing or out of date.
+# registry clients of Debian (docker, dockerd, skopeo, podman, buildah; runc for
+# BuildKit) and, built from the versions that go.mod files pin, the CNCF
+# distribution registry, crane, regctl, helm, BuildKit, a program around oras-go
+# and the driver itself. Run again, it does only what is missing or out of date.
 #
 #   REGCRED_CACHE   where the binaries go; default: .cache in the repository
 set -eu
@@ -34,7 +34,7 @@ install_packages() {
 debian_clients() {
 	packages=
 	if ! have dockerd || ! have docker; then packages="docker.io"; fi
-	for program in skopeo podman buildah; do
+	for program in skopeo podman buildah runc; do
 		have $program || packages="$packages $program"
 	done
 	if [ -z "$packages" ]; then return; fi
@@ -71,6 +71,10 @@ tool oras ./cmd/oras
 tool crane github.com/google/go-containerregistry/cmd/crane
 tool regctl github.com/regclient/regclient/cmd/regctl
 tool helm helm.sh/helm/v4/cmd/helm helm "three minutes on two cores"
+tool buildkitd github.com/moby/buildkit/cmd/buildkitd buildkit "two to four minutes on two cores"
+tool buildctl github.com/moby/buildkit/cmd/buildctl buildkit
+tool buildctl-hasty ./hasty buildkit
+tool base-shell ./shell buildkit
 
 say "building csi-driver"
 CGO_ENABLED=0 go build -C "$root" -o "$bin/csi-driver" ./cmd/csi-driver

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 )
 
@@ -17,12 +18,29 @@ const ArchiveName = "regcred.test/tiny:latest"
 // WriteArchive writes an image in docker save's format: one layer with one
 // file that holds content. Other content gives another image.
 func WriteArchive(path, content string) error {
-	layer, err := tarball(entry{"hello.txt", []byte(content)})
+	return writeImage(path, entry{"hello.txt", 0o644, []byte(content)})
+}
+
+// WriteBase writes an image on which a Dockerfile can build: a static /bin/sh.
+func WriteBase(path string) error {
+	program, err := exec.LookPath("base-shell")
+	if err != nil {
+		return err
+	}
+	shell, err := os.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	return writeImage(path, entry{"bin/sh", 0o755, shell})
+}
+
+func writeImage(path string, file entry) error {
+	layer, err := tarball(file)
 	if err != nil {
 		return err
 	}
 	config, err := json.Marshal(map[string]any{
-		"architecture": runtime.GOARCH, "os": "linux", "config": map[string]any{},
+		"architecture": runtime.GOARCH, "os": "linux", "config": map[string]any{"Env": []string{"PATH=/bin"}},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + digest(layer)}},
 	})
 	if err != nil {
@@ -34,7 +52,7 @@ func WriteArchive(path, content string) error {
 	if err != nil {
 		return err
 	}
-	image, err := tarball(entry{"manifest.json", manifest}, entry{digest(config) + ".json", config}, entry{"layer.tar", layer})
+	image, err := tarball(entry{"manifest.json", 0o644, manifest}, entry{digest(config) + ".json", 0o644, config}, entry{"layer.tar", 0o644, layer})
 	if err != nil {
 		return err
 	}
@@ -43,6 +61,7 @@ func WriteArchive(path, content string) error {
 
 type entry struct {
 	name string
+	mode int64
 	data []byte
 }
 
@@ -50,7 +69,7 @@ func tarball(entries ...entry) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	for _, e := range entries {
-		if err := w.WriteHeader(&tar.Header{Name: e.name, Mode: 0o644, Size: int64(len(e.data)), Typeflag: tar.TypeReg}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Name: e.name, Mode: e.mode, Size: int64(len(e.data)), Typeflag: tar.TypeReg}); err != nil {
 			return nil, fmt.Errorf("writing %s: %w", e.name, err)
 		}
 		if _, err := w.Write(e.data); err != nil {

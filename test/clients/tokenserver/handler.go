@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -126,8 +127,9 @@ func (s *Server) get(r *http.Request) (answer, error) {
 
 // post is the flow of distribution's OAuth2 specification.
 func (s *Server) post(r *http.Request) (answer, error) {
-	if kind := r.Header.Get("Content-Type"); kind != "application/x-www-form-urlencoded" {
-		return answer{}, bad("content type %q", kind)
+	header := r.Header.Get("Content-Type") // BuildKit adds a charset
+	if kind, _, err := mime.ParseMediaType(header); err != nil || kind != "application/x-www-form-urlencoded" {
+		return answer{}, bad("content type %q", header)
 	}
 	if err := r.ParseForm(); err != nil {
 		return answer{}, bad("malformed form")

@@ -1,0 +1,184 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/regcred/csi-driver-regcred/test/child"
+)
+
+// Buildkit is a buildkitd that runs its steps with runc, in the network of who
+// started it.
+type Buildkit struct {
+	process     *child.Process
+	ended       bool // by a signal
+	dir, cgroup string
+}
+
+// StartBuildkit runs buildkitd in the folder dir with a buildkitd.toml, and
+// waits until it answers. Steps get their cgroups below the one named cgroup.
+func StartBuildkit(ctx context.Context, dir, config, cgroup string) (*Buildkit, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	b := &Buildkit{dir: dir, cgroup: cgroup}
+	cmd := exec.Command("buildkitd", "--config="+config, "--addr="+b.address(), "--root="+filepath.Join(dir, "root"),
+		"--otel-socket-path="+filepath.Join(dir, "otel.sock"), "--containerd-worker=false",
+		"--oci-worker-binary=runc", "--oci-worker-snapshotter=native", "--oci-worker-net=host")
+	cmd.Dir = dir // where a relative path in the file would lead
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}
+	var err error
+	if b.process, err = child.Start("buildkitd", cmd, filepath.Join(dir, "buildkitd.log")); err != nil {
+		return nil, err
+	}
+	ready := func(ctx context.Context) error {
+		return Files{}.run(ctx, nil, "buildctl", "--addr="+b.address(), "debug", "workers")
+	}
+	if err := b.process.Ready(ctx, ready); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *Buildkit) address() string { return "unix://" + filepath.Join(b.dir, "buildkitd.sock") }
+
+// Log is what buildkitd wrote.
+func (b *Buildkit) Log() string { return b.process.Log() }
+
+// Signal sends a signal that is expected to end buildkitd, and tells how it
+// ended.
+func (b *Buildkit) Signal(signal syscall.Signal) *os.ProcessState {
+	b.ended = true
+	return b.process.Signal(signal)
+}
+
+// Close ends buildkitd and removes what it made. It must leave no mount.
+func (b *Buildkit) Close() error {
+	var err error
+	if !b.ended {
+		err = b.process.Stop()
+	}
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 1 {
+		err = nil // so it ends whenever it is told to end
+	}
+	err = errors.Join(err, removeCgroups(b.cgroup))
+	table, read := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(table)) {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], b.dir+"/") {
+			err = errors.Join(err, fmt.Errorf("buildkitd left the mount %s", fields[4]), syscall.Unmount(fields[4], syscall.MNT_DETACH))
+		}
+	}
+	return errors.Join(err, read, os.RemoveAll(b.dir))
+}
+
+// removeCgroups removes a cgroup of every hierarchy with those below it, and
+// ends what a buildkitd that had to be killed left running in them.
+func removeCgroups(name string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return child.Until(ctx, func(context.Context) error { // a process leaves its cgroup some time after its end
+		var err error
+		for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+			roots, _ := filepath.Glob(pattern + name) // the pattern is good
+			for _, root := range roots {
+				err = errors.Join(err, removeCgroup(root))
+			}
+		}
+		return err
+	})
+}
+
+func removeCgroup(root string) error {
+	var all []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			all = append(all, path)
+		}
+		return err
+	})
+	for _, path := range slices.Backward(all) { // children first
+		members, _ := os.ReadFile(filepath.Join(path, "cgroup.procs")) // what stays is told by the removal
+		for field := range strings.FieldsSeq(string(members)) {
+			if pid, wrong := strconv.Atoi(field); wrong == nil && pid > 0 {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
+			}
+		}
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
+// Build is what a build is to do.
+type Build struct {
+	Dockerfile string
+	Push       string // reference of the result
+	CacheTo    string // reference where the cache is pushed; empty = nowhere
+	CacheFrom  string // reference from which it is taken; empty = from nowhere
+}
+
+// Buildctl is the client of BuildKit. It reads config.json once, and fetches
+// the bearer tokens with which buildkitd pulls and pushes.
+type Buildctl struct {
+	Files
+	Daemon *Buildkit
+	// Hosts makes it trust CA for the logins of these registries only, by
+	// --registry-auth-tlscontext; else CA is the one authority for everything.
+	Hosts []string
+	// Path is searched for credential helpers first.
+	Path string
+	// CredentialsAge is how old an answer of a helper gets before it is asked
+	// again; 0 = as buildctl has it, else a program that differs in this alone
+	// stands in.
+	CredentialsAge time.Duration
+}
+
+// Run builds.
+func (c Buildctl) Run(ctx context.Context, b Build) error {
+	folder, err := c.folder("context-")
+	if err != nil {
+		return err
+	}
+	defer removeAll(folder)
+	if err := os.WriteFile(filepath.Join(folder, "Dockerfile"), []byte(b.Dockerfile), 0o644); err != nil {
+		return err
+	}
+	environment := []string{"DOCKER_CONFIG=" + c.DockerConfig}
+	if len(c.Hosts) == 0 && c.CA != "" {
+		environment = append(environment, "SSL_CERT_FILE="+c.CA)
+	}
+	if c.Path != "" {
+		environment = append(environment, "PATH="+c.Path+":"+os.Getenv("PATH"))
+	}
+	if c.CredentialsAge > 0 {
+		return c.run(ctx, environment, "buildctl-hasty", "--addr="+c.Daemon.address(), "--context="+folder, "--push="+b.Push,
+			"--cgroup-parent="+c.Daemon.cgroup, "--credentials-age="+c.CredentialsAge.String())
+	}
+	return c.run(ctx, environment, "buildctl", c.arguments(folder, b)...)
+}
+
+func (c Buildctl) arguments(folder string, b Build) []string {
+	arguments := []string{
+		"--addr=" + c.Daemon.address(), "build", "--progress=plain", "--frontend=dockerfile.v0", "--opt=cgroup-parent=" + c.Daemon.cgroup,
+		"--local=context=" + folder, "--local=dockerfile=" + folder, "--output=type=image,push=true,name=" + b.Push,
+	}
+	for _, host := range c.Hosts {
+		arguments = append(arguments, "--registry-auth-tlscontext=host="+host+",ca="+c.CA)
+	}
+	if b.CacheTo != "" {
+		arguments = append(arguments, "--export-cache=type=registry,mode=max,ref="+b.CacheTo)
+	}
+	if b.CacheFrom != "" {
+		arguments = append(arguments, "--import-cache=type=registry,ref="+b.CacheFrom)
+	}
+	return arguments
+}
