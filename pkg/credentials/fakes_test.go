@@ -1,6 +1,7 @@
 package credentials_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,6 +36,7 @@ type provider struct {
 	slow   time.Duration // of revocations
 	stalls string        // the namespace whose Connectors get no answer
 	hangs  string        // the Connector whose revocations are not answered
+	same   string        // the password of every answer; empty = each has its own
 
 	revoking, mostRevoking int
 	calls                  int
@@ -90,7 +92,10 @@ func (i minting) Issue(ctx context.Context, req issuers.Request) (*connector.Cre
 	}
 	cred := &connector.Credential{
 		IssuedAt: time.Now().Add(-i.p.age), Grain: connector.GrainRepository, Granted: req.Scope,
-		Entries: []connector.Entry{{Key: connector.Key{Host: "reg.test"}, Username: "u", Password: connector.NewSecret(fmt.Sprint("password-", n))}},
+		Entries: []connector.Entry{{
+			Key: connector.Key{Host: "reg.test"}, Username: "u",
+			Password: connector.NewSecret(cmp.Or(i.p.same, fmt.Sprint("password-", n))),
+		}},
 	}
 	if life > 0 {
 		cred.ExpiresAt = cred.IssuedAt.Add(life)

@@ -821,6 +821,42 @@ func TestAnOldAnswerIsNotAskedForInALoop(t *testing.T) {
 	})
 }
 
+// Only what is read from an object stays the credential that it was when it
+// says the same again. A provider that repeats itself has given another one: it
+// is as young as its answer, and what it replaces is revoked.
+func TestARepeatedAnswerIsAnotherCredential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := start(t).run(t)
+		n.provider.set(func(p *provider) { p.life, p.same = 0, "the same" })
+		req := ask("making", "a", func(r *credentials.Request) { r.Connector.MaxAge, r.Connector.Overlap = time.Hour, time.Minute })
+		lease := acquire(t, n, req)
+		first, made := lease.State().Credential, n.provider.objects()
+		time.Sleep(time.Hour + 2*time.Minute) // renewed within the last eighth, and the overlap over
+		synctest.Wait()
+		second := lease.State().Credential
+		if second.ID == first.ID || !second.IssuedAt.After(first.IssuedAt.Add(50*time.Minute)) {
+			t.Errorf("ID %s of %s became %s of %s", first.ID, first.IssuedAt, second.ID, second.IssuedAt)
+		}
+		if calls := n.provider.callCount(); calls != 2 {
+			t.Errorf("%d calls, want the first and one renewal", calls)
+		}
+		n.provider.set(func(p *provider) {
+			if diff := cmp.Diff(made, p.revoked); diff != "" {
+				t.Errorf("revoked (-want +got):\n%s", diff)
+			}
+		})
+		var renewed []string
+		for _, r := range n.audited.records {
+			if r.Event == audit.Renewed {
+				renewed = append(renewed, r.Replaces+" by "+r.CredentialID)
+			}
+		}
+		if diff := cmp.Diff([]string{first.ID + " by " + second.ID}, renewed); diff != "" {
+			t.Errorf("audited (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestRenewalUsesTheIdentityThatHasFreshTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t).run(t)
