@@ -8,8 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
+	"github.com/regcred/csi-driver-regcred/pkg/volume"
 )
 
 // changed is what a source tells of a Connector.
@@ -283,6 +286,43 @@ func TestEventsOfAGenerationThatCannotBeFollowedAreFew(t *testing.T) {
 		stats, err := n.Stats(t.Context(), "a", "")
 		if got := len(n.cluster.events); got != 1 || err != nil || !stats.Abnormal {
 			t.Errorf("%d events: %v; %+v, %v", got, n.cluster.events, stats, err)
+		}
+	})
+}
+
+// A generation that cannot be shown, because its CA is missing, is not put in
+// force: neither does its Connector lose what it has, nor do others wait for it.
+func TestAGenerationWithoutItsCAHoldsUpNobody(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		n.cluster.declare(connector.Ref{Namespace: "ci", Name: "two"})
+		publish(t, n, spec(t, "a", "reg,two"))
+		n.cluster.declare(own, func(c *connector.Connector) {
+			c.Registries[0].TLS.CAConfigMap = &connector.ObjectKey{Name: "ca", Key: "ca.crt"}
+		})
+		n.SourceChanged(changed(own))
+		pass(time.Hour)
+		first, second := n.shown("a", "reg.test"), n.shown("a", "two.test")
+		if later := fmt.Sprint(n.cluster.callCount()); first == "password-1" || first == "password-2" || second == first ||
+			second == "password-1" || second == "password-2" || later != "4" {
+			t.Errorf("after an hour and %s calls: %q and %q, want both renewed once", later, first, second)
+		}
+		stats, err := n.Stats(t.Context(), "a", "")
+		want := volume.Stats{
+			Usage: stats.Usage, Abnormal: true,
+			Message: `connector ci/reg: registry reg.test: ConfigMap "ca" for the CA does not exist in the Connector's namespace`,
+		}
+		if diff := cmp.Diff(want, stats); diff != "" || err != nil {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+
+		ca := aCertificate(t)
+		n.cluster.do(func() {
+			n.cluster.objects["ca"] = &connector.Object{Data: map[string]connector.Secret{"ca.crt": connector.NewSecret(ca)}}
+		})
+		n.SourceChanged(connector.Change{Kind: connector.ChangedConfigMap, Namespace: "ci", Name: "ca"})
+		synctest.Wait()
+		if shown := n.disk.file("/pods/a", "ca.crt"); shown != ca || n.shown("a", "reg.test") == first {
+			t.Errorf("with its CA: %q, and shown is %q", n.shown("a", "reg.test"), shown)
 		}
 	})
 }

@@ -288,8 +288,12 @@ func (m *Manager) follow(ctx context.Context, v *volume, g *grant, c *connector.
 }
 
 // takeOver acquires the credential of a generation, for which other tokens may
-// be needed than before.
+// be needed than before. What it could not show for want of a CA would keep
+// the other connectors of the volume from being shown too.
 func (m *Manager) takeOver(ctx context.Context, v *volume, g *grant, c *connector.Connector) (*credentials.Lease, error) {
+	if _, err := issuers.ResolveTrust(ctx, objectsOf{m.Objects, c.ObjectNamespace}, c.Registries); err != nil {
+		return nil, fmt.Errorf("connector %s: %w", g.use.Ref, err)
+	}
 	v.work.Lock()
 	err := m.wantTokens(v)
 	if v.gone.Load() {

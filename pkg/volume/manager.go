@@ -271,6 +271,9 @@ func (m *Manager) attend(ctx context.Context, v *volume) {
 		if tasks&taskTokens != 0 {
 			v.tokensCame()
 		}
+		if tasks&taskRender != 0 && v.behind() != "" {
+			tasks |= taskCheck // what changed may be what a generation waits for
+		}
 		if tasks&taskCheck != 0 && m.recheck(ctx, v) {
 			tasks |= taskRender
 		}
