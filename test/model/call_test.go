@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
+	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 )
 
 // call is one request of the kubelet and what became of it.
@@ -120,15 +121,26 @@ func (r *run) together(steps []step) ([]*call, *violation) {
 					r.look()
 				}
 			})
+		case "hold":
+			held := r.slot(s)
+			if held == nil {
+				return nil, wrong("script", "step %q names no volume", s)
+			}
+			all.Go(func() {
+				time.Sleep(wait)
+				if v := r.hold(held); v != nil {
+					fail(v)
+				}
+			})
 		default:
 			all.Go(func() {
 				time.Sleep(wait)
-				change, err := r.world.alter(s)
+				told, err := r.world.alter(s)
 				if err != nil {
 					fail(wrong("script", "%v", err))
 				}
-				if change != nil && r.p.gate.alive() == nil {
-					r.p.tell(*change)
+				if r.p.gate.alive() == nil {
+					r.p.tell(told...)
 				}
 			})
 		}
@@ -170,12 +182,12 @@ func (r *run) prepare(s step, among []step) (*call, error) {
 }
 
 // worldly steps change what calls beside them have to answer.
-var worldly = []string{"provider", "connector", "access", "permit", "secret", "pass"}
+var worldly = []string{"provider", "connector", "access", "permit", "secret", "ca", "pass"}
 
 // naming counts the steps about one volume.
 func naming(steps []step, id string) (n int) {
 	for _, s := range steps {
-		if len(s.words) > 1 && s.words[1] == id {
+		if len(s.words) > 1 && s.words[0] != "hold" && s.words[1] == id {
 			n++
 		}
 	}
@@ -201,6 +213,9 @@ func (r *run) expect(c *call) expectation {
 	if r.healthyFor(s.account, c.wish.uses) < 8*time.Minute {
 		return expectation{free: true, fresh: true}
 	}
+	if c.wish.tooLong() {
+		return expectation{refusal: errTooShort}
+	}
 	return expectation{fresh: true}
 }
 
@@ -223,8 +238,8 @@ func (r *run) healthyFor(account string, uses []int) time.Duration {
 // request sends a call to the driver.
 func (r *run) request(c *call) *violation {
 	p, s := r.p, c.slot
-	r.world.ask(c.wish.uses)
-	defer r.world.ask(c.wish.uses)
+	r.world.ask(c.wish)
+	defer r.world.ask(c.wish)
 	if p.gate.alive() != nil {
 		return nil // nobody listens any more
 	}
@@ -250,11 +265,11 @@ func (r *run) request(c *call) *violation {
 	if r.faulty {
 		return nil
 	}
-	return c.judge()
+	return r.judge(c)
 }
 
 // judge compares the answer with what was expected.
-func (c *call) judge() *violation {
+func (r *run) judge(c *call) *violation {
 	switch e := c.expect; {
 	case c.unpublish() && (c.err != nil || c.took > 5*time.Second):
 		return wrong("unpublish", "%s: %v after %s", c.step, c.err, c.took)
@@ -265,17 +280,29 @@ func (c *call) judge() *violation {
 		return wrong("time", "%s took %s", c.step, c.took)
 	case e.refusal == nil && c.err != nil:
 		return wrong("publish", "%s: %v", c.step, c.err)
-	case e.refusal != nil && !errors.Is(c.err, e.refusal):
+	case e.refusal != nil && !refuses(c.err, e.refusal):
 		return wrong("refusal", "%s: %v instead of: %v", c.step, c.err, e.refusal)
 	}
 	if c.expect.fresh && c.err == nil {
-		return c.complete()
+		return r.complete(c)
 	}
 	return nil
 }
 
-// complete: a container never starts with an empty volume.
-func (c *call) complete() *violation {
+// errTooShort stands for the refusal of a life that the provider cannot give.
+var errTooShort = errors.New("LifeTooShort")
+
+func refuses(err, class error) bool {
+	if class == errTooShort {
+		e, ok := errors.AsType[*issuers.Error](err)
+		return ok && e.Reason == errTooShort.Error()
+	}
+	return errors.Is(err, class)
+}
+
+// complete: a container never starts with an empty volume, or with less life
+// than it needs.
+func (r *run) complete(c *call) *violation {
 	shown, err := c.slot.shown()
 	if err != nil {
 		return wrong("half-published", "%s succeeded: %v", c.step, err)
@@ -283,6 +310,9 @@ func (c *call) complete() *violation {
 	for _, i := range c.wish.uses {
 		if shown[links[i].host()] == "" {
 			return wrong("half-published", "%s succeeded without an entry of %s: %v", c.step, links[i].name, shown)
+		}
+		if left := r.books.left(shown[links[i].host()]); !c.expect.free && left < c.wish.minimum-time.Second {
+			return wrong("short-lived", "%s succeeded with an entry of %s that lives for %s", c.step, links[i].name, left)
 		}
 	}
 	return nil

@@ -110,12 +110,13 @@ func (r *run) recorded(s *slot) (wish, error) {
 				Written string
 				Want    struct{ Repositories []string }
 			}
+			TTL, MinimumLife time.Duration
 		}
 	}
 	if err := json.Unmarshal(document, &record); err != nil {
 		return wish{}, err
 	}
-	var w wish
+	w := wish{ttl: record.Attributes.TTL, minimum: record.Attributes.MinimumLife}
 	for _, use := range record.Attributes.Uses {
 		w.uses = append(w.uses, linkOf(use.Written))
 		w.narrow = w.narrow || len(use.Want.Repositories) > 0
@@ -130,7 +131,7 @@ func (r *run) check() *violation {
 	r.world.diagnose()
 	r.world.mu.Unlock()
 	r.look()
-	for _, rule := range []func() *violation{r.complaints, r.mounted, r.remembered, r.contents, r.leaks} {
+	for _, rule := range []func() *violation{r.complaints, r.mounted, r.remembered, r.contents, r.leaks, r.held} {
 		if v := rule(); v != nil {
 			return v
 		}
@@ -252,6 +253,10 @@ func (r *run) contents() *violation {
 		for host := range shown {
 			return wrong("content", "%s shows an entry for %s, which it did not ask for", s.id, host)
 		}
+		r.world.press(s.wish)
+		if v := r.trust(s, now); v != nil {
+			return v
+		}
 	}
 	return nil
 }
@@ -278,7 +283,7 @@ func (r *run) look() {
 // only lingers.
 func (r *run) cut(o *object, now time.Time) *violation {
 	d := r.world.declared[o.link]
-	former := o.edition != d.edition || o.uid != fmt.Sprint(d.uid)
+	former := o.shape != d.shape() || o.uid != fmt.Sprint(d.uid)
 	if former || !o.live(now) || links[o.link].kind != kindObject || d.state != "" || !r.quiet(now) || r.world.rough(o.link, now) {
 		return nil
 	}
@@ -297,7 +302,8 @@ func (r *run) content(s *slot, i int, password string, now time.Time) *violation
 		return wrong(rule, "%s, link %s, shows %q: "+format, append([]any{s.id, l.name, password}, args...)...)
 	}
 	ill := r.world.ill[i][s.account]
-	healthy := ill.IsZero() || now.Sub(ill) > recovery
+	blind := r.blindFor(s, now)
+	healthy := !blind && (ill.IsZero() || now.Sub(ill) > recovery)
 	quiet := r.quiet(now)
 	lost := s.adrift || (!s.suspect.IsZero() && now.Sub(later(s.suspect, r.up)) <= grace+recovery)
 	if password == "" {
@@ -330,18 +336,25 @@ func (r *run) content(s *slot, i int, password string, now time.Time) *violation
 	}
 	o.shown = now
 	o.shownBy[s.id] = true
-	mine := object{link: i, uid: o.uid, edition: o.edition, subject: s.subject(), scope: s.wish.scope(i)}
+	mine := object{link: i, uid: o.uid, shape: o.shape, subject: s.subject(), scope: s.wish.scope(i), wished: s.wish.ttl}
 	switch {
 	case o.asked() != mine.asked():
 		return wrong("content", "it is for %s and not for %s", o.asked(), mine.asked())
-	case lost || !quiet:
+	case lost || !quiet || blind:
 	case !o.ends.IsZero() && !now.Before(o.ends) && now.Sub(r.up) < grace: // a kill came between the end of its record and the files
 	case !o.live(now):
 		return wrong("dead", "it ended: revoked %v, %s", o.revoked, clock(o.ends))
-	case healthy && (o.edition != d.edition || o.uid != fmt.Sprint(d.uid)):
-		return wrong("stale", "it is of edition %d of %s, in force is %d of %d", o.edition, o.uid, d.edition, d.uid)
+	case healthy && (o.shape != d.shape() || o.uid != fmt.Sprint(d.uid)):
+		return wrong("stale", "it is of %s of %s, in force is %s of %d", o.shape, o.uid, d.shape(), d.uid)
 	}
 	return nil
+}
+
+// blindFor reports whether the driver started without the CA of a connector
+// of the volume: until it is known again, the files stay as they are.
+func (r *run) blindFor(s *slot, now time.Time) bool {
+	named := func(i int) bool { return r.world.declared[i].trusted }
+	return r.blind && slices.ContainsFunc(s.wish.uses, named) && (r.world.ca == 0 || now.Sub(r.world.noCA) <= recovery)
 }
 
 // quiet reports whether no fault was injected lately.
@@ -354,8 +367,14 @@ func (r *run) leaks() *violation {
 	defer r.world.mu.Unlock()
 	r.books.mu.Lock()
 	defer r.books.mu.Unlock()
+	var unseen []int // links whose credentials some volume holds without showing them
+	for _, s := range r.slots {
+		if s.state == published && r.blindFor(s, now) {
+			unseen = append(unseen, s.wish.uses...)
+		}
+	}
 	for _, o := range r.books.objects {
-		if links[o.link].kind != kindObject || !o.live(now) {
+		if links[o.link].kind != kindObject || !o.live(now) || slices.Contains(unseen, o.link) {
 			continue
 		}
 		ill := later(r.world.ill[o.link]["a"], r.world.ill[o.link]["b"])

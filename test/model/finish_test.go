@@ -5,8 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"time"
-
-	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
 
 // finish heals the world, takes every volume away and waits: nothing may be
@@ -14,9 +12,10 @@ import (
 func (r *run) finish() *violation {
 	r.world.heal()
 	for _, l := range links {
-		r.p.tell(connector.Change{Kind: connector.ChangedConnector, Namespace: l.ref.Namespace, Name: l.ref.Name})
+		r.p.tell(l.changed())
 	}
-	r.p.tell(connector.Change{Kind: connector.ChangedSecret, Namespace: own, Name: "pull"})
+	r.p.tell(secretChanged)
+	r.p.tell(caChanged...)
 	if v := r.pass(recovery+10*time.Minute, true); v != nil {
 		return v
 	}

@@ -59,13 +59,15 @@ func (g generator) call() []choice {
 				g.of("up up up up up up down denied terminal slow stuck lost lost ended"))
 		}},
 		{8, func() step {
-			return say("connector", g.link(), g.of("touch touch change change change delete restore restore restore restore recreate invalid break"))
+			return say("connector", g.link(), g.of("touch touch change change change mirror mirror trust trust delete restore restore restore restore recreate invalid break"))
 		}},
 		{7, func() step { return say("access", g.link(), g.of("all all all none a b")) }},
 		{4, func() step {
 			return say("permit", g.of("team/pods cluster:shared"), g.of("a b"), g.of("allowed allowed allowed denied denied unknown"))
 		}},
 		{4, func() step { return say("secret", g.of("change change delete")) }},
+		{3, func() step { return say("ca", g.of("change change change delete")) }},
+		{8, func() step { return say("hold", g.volume()) }},
 	}
 }
 
@@ -91,6 +93,11 @@ func (g generator) publish() step {
 	s := say("publish", g.volume(), strings.Join(names, ","))
 	if g.IntN(4) == 0 {
 		s.words = append(s.words, "narrow")
+	}
+	if g.IntN(4) == 0 {
+		s.words = append(s.words, [][]string{
+			{"ttl=4m"}, {"ttl=20m"}, {"ttl=4m", "minimum=2m"}, {"ttl=20m", "minimum=7m"}, {"minimum=2m"}, {"minimum=45m"}, {"minimum=3h"},
+		}[g.IntN(7)]...)
 	}
 	return s
 }

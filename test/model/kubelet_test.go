@@ -20,11 +20,28 @@ const volumeCount = 6
 
 // wish is what a pod asks of its volume.
 type wish struct {
-	uses   []int // links
-	narrow bool  // a scope on the first link
+	uses    []int         // links
+	narrow  bool          // a scope on the first link
+	ttl     time.Duration // the life that it wishes for; zero = what the provider gives
+	minimum time.Duration // the least life left at the start; zero = half
 }
 
-func (w wish) equal(o wish) bool { return w.narrow == o.narrow && slices.Equal(w.uses, o.uses) }
+func (w wish) equal(o wish) bool {
+	return w.narrow == o.narrow && w.ttl == o.ttl && w.minimum == o.minimum && slices.Equal(w.uses, o.uses)
+}
+
+// life is how long a credential of a link lives, zero = until it is revoked.
+func (w wish) life(i int) time.Duration {
+	if links[i].endless || links[i].life == 0 {
+		return 0
+	}
+	return lifeOf(i, w.ttl)
+}
+
+// tooLong reports whether some link cannot give a life that is long enough.
+func (w wish) tooLong() bool {
+	return slices.ContainsFunc(w.uses, func(i int) bool { return w.life(i) != 0 && w.minimum > w.life(i) })
+}
 
 // scope is what the credential of a link is limited to.
 func (w wish) scope(l int) connector.Scope {
@@ -43,7 +60,23 @@ func readWish(words []string) (wish, error) {
 		}
 		w.uses = append(w.uses, i)
 	}
-	w.narrow = len(words) > 1 && words[1] == "narrow" && slices.Contains(w.uses, 0)
+	for _, word := range words[1:] {
+		name, value, _ := strings.Cut(word, "=")
+		var err error
+		switch name {
+		case "narrow":
+			w.narrow = slices.Contains(w.uses, 0)
+		case "ttl":
+			w.ttl, err = time.ParseDuration(value)
+		case "minimum":
+			w.minimum, err = time.ParseDuration(value)
+		default:
+			err = fmt.Errorf("a pod cannot wish for %q", word)
+		}
+		if err != nil {
+			return w, err
+		}
+	}
 	return w, nil
 }
 
@@ -53,6 +86,7 @@ type slot struct {
 	account string
 	pod     string // directory
 	target  string
+	formats []string
 
 	state condition
 	wish  wish
@@ -63,6 +97,7 @@ type slot struct {
 	suspect  time.Time
 	dirStays bool // a reboot left the target's directory
 	vanished time.Time
+	holding
 }
 
 // condition is what the model knows of a slot.
@@ -76,10 +111,13 @@ const (
 
 func (c condition) String() string { return [...]string{"absent", "published", "ending"}[c] }
 
+// formats are what the volumes hold: one, several, and some with directories.
+var formats = [][]string{{"docker-config"}, {"docker-config", "fields"}, {"docker-config", "buildkitd"}, {"docker-config", "fields", "buildkitd"}}
+
 func newSlots(base string) []*slot {
 	var slots []*slot
 	for i := range volumeCount {
-		s := &slot{id: fmt.Sprintf("v%d", i), account: accounts[i%len(accounts)]}
+		s := &slot{id: fmt.Sprintf("v%d", i), account: accounts[i%len(accounts)], formats: formats[i%len(formats)]}
 		s.pod = filepath.Join(base, "kubelet/pods", "uid-"+s.id)
 		s.target = filepath.Join(s.pod, "volumes/kubernetes.io~csi/registry/mount")
 		slots = append(slots, s)
@@ -97,9 +135,15 @@ func (s *slot) spec(w wish) (volume.Spec, error) {
 	for _, i := range w.uses {
 		names = append(names, links[i].name)
 	}
-	attributes := map[string]string{"connectors": strings.Join(names, ",")}
+	attributes := map[string]string{"connectors": strings.Join(names, ","), "configuration.names": strings.Join(s.formats, ",")}
 	if w.narrow {
 		attributes["repositories.object"] = "team/app"
+	}
+	if w.ttl > 0 {
+		attributes["token.expiration"] = w.ttl.String()
+	}
+	if w.minimum > 0 {
+		attributes["token.minimum"] = w.minimum.String()
 	}
 	parsed, err := volume.ParseAttributes(attributes, own)
 	return volume.Spec{
@@ -149,7 +193,7 @@ func (s *slot) shown() (map[string]string, error) {
 	for host, entry := range config.Auths {
 		_, passwords[host], _ = strings.Cut(string(entry.Auth), ":")
 	}
-	return passwords, nil
+	return passwords, s.agree(passwords)
 }
 
 // mounts counts the mounts below the kubelet's directory by target.

@@ -230,9 +230,11 @@ func (r *run) launch() (*process, error) {
 }
 
 // tell passes a change on, as the source does.
-func (p *process) tell(change connector.Change) {
-	p.leases.Changed(change)
-	p.volumes.SourceChanged(change)
+func (p *process) tell(told ...connector.Change) {
+	for _, change := range told {
+		p.leases.Changed(change)
+		p.volumes.SourceChanged(change)
+	}
 }
 
 // stop ends the process as a signal does, from the top down.

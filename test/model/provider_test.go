@@ -17,9 +17,11 @@ type object struct {
 	name      string
 	link      int
 	uid       string
-	edition   int
+	shape     string
 	subject   connector.Subject
 	scope     connector.Scope
+	wished    time.Duration // life
+	life      time.Duration
 	made      time.Time
 	ends      time.Time // zero = only when it is revoked
 	revoked   bool
@@ -60,7 +62,7 @@ func (o *object) asked() string {
 		subject = connector.Subject{Namespace: subject.Namespace, ServiceAccount: subject.ServiceAccount}
 	case connector.SharePod:
 	}
-	return fmt.Sprintf("link %d, UID %s, edition %d, %s %s, scope %v", o.link, o.uid, o.edition, subject, subject.PodUID, o.scope)
+	return fmt.Sprintf("link %d, UID %s, %s, %s %s, scope %v, life %s", o.link, o.uid, o.shape, subject, subject.PodUID, o.scope, o.wished)
 }
 
 // make enters a new object. One that is in the first half of its life, and that
@@ -70,7 +72,7 @@ func (b *books) make(o *object, cut bool) {
 	defer b.mu.Unlock()
 	for _, other := range b.objects {
 		if other.asked() == o.asked() && other.live(o.made) && other.delivered && len(other.shownBy) > 0 &&
-			!other.excused && !cut && o.made.Sub(other.made) < links[o.link].life/2 {
+			!other.excused && !cut && o.made.Sub(other.made) < other.life/2 {
 			b.complain("issued-twice", "%s: %s was made at %s although %s, made at %s, was in use by %v", links[o.link].name,
 				o.name, clock(o.made), other.name, clock(other.made), other.shownBy)
 		}
@@ -122,8 +124,8 @@ func (i issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Cred
 	r := i.p.run
 	mode := r.world.mode(i.config.Link)
 	o := &object{
-		name: req.Name, link: i.config.Link, uid: req.Connector.UID, edition: i.config.Edition,
-		subject: req.Identity.Subject(), scope: req.Scope, shownBy: map[string]bool{},
+		name: req.Name, link: i.config.Link, uid: req.Connector.UID, shape: shape(i.config.Edition, revisionOf(req.Connector)),
+		subject: req.Identity.Subject(), scope: req.Scope, wished: req.TTL, life: lifeOf(i.config.Link, req.TTL), shownBy: map[string]bool{},
 	}
 	r.books.begin(o)
 	defer r.books.end(o)
@@ -143,12 +145,12 @@ func (i issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Cred
 	}
 	o.made = time.Now()
 	if !links[o.link].endless {
-		o.ends = o.made.Add(links[o.link].life)
+		o.ends = o.made.Add(o.life)
 	}
 	if mode == "ended" { // a provider with a wrong clock
 		o.ends = o.made.Add(-time.Second)
 	}
-	r.books.make(o, r.world.cutOff(o.link))
+	r.books.make(o, r.world.cutOff(o.link) || r.world.pressed(o.link))
 	if mode == "lost" {
 		return nil, issuers.Retry(0, "Lost", "the connection broke")
 	}
@@ -162,6 +164,16 @@ func (i issuer) Issue(ctx context.Context, req issuers.Request) (*connector.Cred
 		IssuedAt: o.made, ExpiresAt: o.ends, Granted: req.Scope, Grain: connector.GrainRepository, Handle: handle(o.name),
 		Entries: []connector.Entry{{Key: connector.Key{Host: links[o.link].host()}, Username: "u", Password: connector.NewSecret(o.name)}},
 	}, nil
+}
+
+// left is how long a credential lives on; what nobody ends lives for ever.
+func (b *books) left(password string) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o := b.objects[password]; o != nil && !o.ends.IsZero() {
+		return time.Until(o.ends)
+	}
+	return 1000 * time.Hour
 }
 
 func (b *books) deliver(o *object) {
@@ -189,6 +201,24 @@ func (i issuer) travel(ctx context.Context, mode string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// lifeOf is how long what a link gives lives, when a pod wishes for a life.
+func lifeOf(i int, wished time.Duration) time.Duration {
+	if wished == 0 || links[i].endless {
+		return links[i].life
+	}
+	return min(wished, links[i].life)
+}
+
+// revisionOf is that of the registry's entry, as its mirror tells.
+func revisionOf(c *connector.Connector) int {
+	for revision := range 1000 {
+		if slices.Contains(c.Registries[0].Mirrors, "https://"+links[linkAt(c.Ref)].mirror(revision)) {
+			return revision
+		}
+	}
+	return 0
 }
 
 // revoker is an issuer whose objects can be deleted.

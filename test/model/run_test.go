@@ -46,6 +46,7 @@ type run struct {
 	up      time.Time       // when the process started
 	faulted time.Time       // when something was last made to fail
 	lost    time.Time       // when the runtime directory last was
+	blind   bool            // when the process started, the private CA was missing
 	faulty  bool            // something is made to fail now
 	passing atomic.Bool     // nothing happens but that time passes, and nothing went wrong lately
 	loose   map[string]bool // slots of which a record may be left, because its deletion failed
@@ -69,8 +70,14 @@ func play(t *testing.T, seed uint64, script []step, traced bool) (found *violati
 		t.Fatalf("mounting a tmpfs: %v", err)
 	}
 	defer cleanUp(t, base)
+	slots := newSlots(base)
+	defer func() {
+		for _, s := range slots {
+			s.letGo()
+		}
+	}()
 	r := &run{
-		base: base, world: newWorld(), books: newBooks(), slots: newSlots(base), loose: map[string]bool{},
+		base: base, world: newWorld(), books: newBooks(), slots: slots, loose: map[string]bool{},
 		rng: rand.New(rand.NewPCG(seed, 1)),
 	}
 	if traced {

@@ -189,8 +189,10 @@ func (r *run) forgotten(unmounted bool) {
 		switch {
 		case unmounted && !s.vanished.IsZero(): // the kubelet finds the directory of a pod that is gone
 			_ = os.RemoveAll(s.pod)
+			s.letGo()
 			s.state, s.adrift, s.suspect, s.dirStays, s.vanished = absent, false, time.Time{}, false, time.Time{}
 		case unmounted:
+			s.letGo()
 			s.dirStays = s.dirStays || s.state != absent
 			s.state, s.adrift, s.suspect = absent, false, time.Time{}
 		case s.state != absent:
@@ -209,6 +211,7 @@ func (r *run) start() *violation {
 	}
 	clear(r.loose)
 	r.up = time.Now()
+	r.blind = r.world.blind()
 	time.Sleep(settle)
 	synctest.Wait()
 	return nil

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -47,7 +48,19 @@ func linkOf(name string) int {
 	return slices.IndexFunc(links, func(l link) bool { return l.name == name })
 }
 
+func linkAt(ref connector.Ref) int {
+	return slices.IndexFunc(links, func(l link) bool { return l.ref == ref })
+}
+
 func (l link) host() string { return l.ref.Name + ".test" }
+
+// objects is the namespace of what the Connector names.
+func (l link) objects() string { return cmp.Or(l.ref.Namespace, own) }
+
+// mirror is the host of the one mirror that a revision of the entry names.
+func (l link) mirror(revision int) string {
+	return fmt.Sprintf("%s-mirror-%d.test", l.ref.Name, revision)
+}
 
 // foreign links need a permission beside the owner's consent.
 func (l link) foreign() bool { return l.ref.Namespace != own }
@@ -65,8 +78,11 @@ const (
 type world struct {
 	mu       sync.Mutex
 	declared []*declared
-	secret   int // version of the Secret; zero = there is none
-	secrets  int // versions so far
+	secret   int       // version of the Secret; zero = there is none
+	secrets  int       // versions so far
+	ca       int       // version of the ConfigMap with the private CA; zero = there is none
+	cas      int       // versions so far
+	noCA     time.Time // when there last was none
 	gone     time.Time
 	// ill is when something was last not well for the pods of a
 	// ServiceAccount, by link: from then on it takes its time to heal.
@@ -78,7 +94,10 @@ type declared struct {
 	state      string // "", missing, broken
 	uid        int
 	generation int64
-	edition    int // of the issuer's configuration
+	edition    int  // of the issuer's configuration
+	revision   int  // of the registry's entry
+	trusts     bool // the private CA
+	trusted    bool // some generation did
 	aged       bool
 	open       []string          // ServiceAccounts that may
 	permit     map[string]string // verdict by ServiceAccount
@@ -89,10 +108,11 @@ type declared struct {
 	cut        time.Time // when somebody was last not admitted
 	rough      time.Time // when the provider last was not well
 	hung       time.Time // when it last did not answer
+	pressed    time.Time // when a pod last needed more than half of a life
 }
 
 func newWorld() *world {
-	w := &world{secret: 1, secrets: 1}
+	w := &world{secret: 1, secrets: 1, ca: 1, cas: 1}
 	for range links {
 		w.declared = append(w.declared, &declared{
 			uid: 1, generation: 1, edition: 1, open: accounts, mode: "up",
@@ -114,7 +134,7 @@ func (w *world) manifest(i int) *connector.Connector {
 		}
 	}
 	c := &connector.Connector{
-		Ref: l.ref, UID: strconv.Itoa(d.uid), Generation: d.generation, ObjectNamespace: own,
+		Ref: l.ref, UID: strconv.Itoa(d.uid), Generation: d.generation, ObjectNamespace: l.objects(),
 		Registries: []connector.Registry{{Host: l.host()}},
 		Access:     []connector.Peer{{Namespaces: []string{own}, ServiceAccounts: d.open}},
 		Sharing:    l.sharing, Overlap: overlap,
@@ -122,6 +142,12 @@ func (w *world) manifest(i int) *connector.Connector {
 	}
 	if len(d.open) == 0 {
 		c.Access = []connector.Peer{}
+	}
+	if d.revision > 0 {
+		c.Registries[0].Mirrors = []string{"https://" + l.mirror(d.revision)}
+	}
+	if d.trusts {
+		c.Registries[0].TLS.CAConfigMap = &connector.ObjectKey{Name: "ca", Key: "ca.crt"}
 	}
 	switch {
 	case d.aged:
@@ -136,7 +162,7 @@ func (w *world) manifest(i int) *connector.Connector {
 func (w *world) Connector(ref connector.Ref) (*connector.Connector, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	i := slices.IndexFunc(links, func(l link) bool { return l.ref == ref })
+	i := linkAt(ref)
 	switch {
 	case i < 0 || w.declared[i].state == "missing":
 		return nil, connector.Errorf(connector.ErrNotFound, "%s does not exist", ref)
@@ -153,7 +179,7 @@ func (*world) NamespaceLabels(string) map[string]string { return nil }
 func (w *world) Authorize(_ context.Context, s connector.Subject, ref connector.Ref) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	i := slices.IndexFunc(links, func(l link) bool { return l.ref == ref })
+	i := linkAt(ref)
 	switch w.declared[i].permit[s.ServiceAccount] {
 	case "denied":
 		return connector.Errorf(connector.ErrDenied, "no")
@@ -167,6 +193,12 @@ func (w *world) Authorize(_ context.Context, s connector.Subject, ref connector.
 func (w *world) Object(_ context.Context, kind connector.ObjectKind, namespace, name string) (*connector.Object, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if kind == connector.KindConfigMap && name == "ca" && w.ca != 0 {
+		return &connector.Object{
+			Kind: kind, Namespace: namespace, Name: name, Version: strconv.Itoa(w.ca),
+			Data: map[string]connector.Secret{"ca.crt": connector.NewSecret(authority(w.ca))},
+		}, nil
+	}
 	if kind != connector.KindSecret || namespace != own || name != "pull" || w.secret == 0 {
 		return nil, connector.Errorf(connector.ErrNotFound, "%s %s/%s does not exist", kind, namespace, name)
 	}
@@ -201,21 +233,38 @@ func (w *world) mode(i int) string {
 	return w.declared[i].mode
 }
 
+// What the source tells. Each namespace has a copy of the CA.
+var (
+	secretChanged = connector.Change{Kind: connector.ChangedSecret, Namespace: own, Name: "pull"}
+	caChanged     = []connector.Change{
+		{Kind: connector.ChangedConfigMap, Namespace: own, Name: "ca"},
+		{Kind: connector.ChangedConfigMap, Namespace: "team", Name: "ca"},
+	}
+)
+
+func (l link) changed() connector.Change {
+	return connector.Change{Kind: connector.ChangedConnector, Namespace: l.ref.Namespace, Name: l.ref.Name}
+}
+
 // alter does what a step says and returns what the source tells of it.
-func (w *world) alter(s step) (change *connector.Change, err error) {
+func (w *world) alter(s step) (told []connector.Change, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	defer w.diagnose()
 	if s.words[0] == "secret" {
 		w.alterSecret(s.words[1])
-		return &connector.Change{Kind: connector.ChangedSecret, Namespace: own, Name: "pull"}, nil
+		return []connector.Change{secretChanged}, nil
+	}
+	if s.words[0] == "ca" {
+		w.alterCA(s.words[1])
+		return caChanged, nil
 	}
 	i := linkOf(s.words[1])
 	if i < 0 {
 		return nil, fmt.Errorf("step %q names no link", s)
 	}
 	d := w.declared[i]
-	told := &connector.Change{Kind: connector.ChangedConnector, Namespace: links[i].ref.Namespace, Name: links[i].ref.Name}
+	told = []connector.Change{links[i].changed()}
 	switch s.words[0] {
 	case "provider":
 		d.mode = s.words[2]
@@ -249,6 +298,15 @@ func (w *world) alterSecret(how string) {
 	w.secret = w.secrets
 }
 
+func (w *world) alterCA(how string) {
+	if how == "delete" {
+		w.ca = 0
+		return
+	}
+	w.cas++
+	w.ca = w.cas
+}
+
 func (w *world) alterConnector(d *declared, how string) error {
 	there := d.state == ""
 	switch how {
@@ -261,6 +319,17 @@ func (w *world) alterConnector(d *declared, how string) error {
 		if there {
 			d.generation++
 			d.edition++
+		}
+	case "mirror": // the same issuer, and another entry for the registry
+		if there {
+			d.generation++
+			d.revision++
+		}
+	case "trust":
+		if there {
+			d.generation++
+			d.revision++
+			d.trusts, d.trusted = !d.trusts, true
 		}
 	case "delete":
 		if there {
@@ -289,8 +358,13 @@ func (w *world) alterConnector(d *declared, how string) error {
 func (w *world) well(i int, account string) bool {
 	d := w.declared[i]
 	return d.state == "" && slices.Contains(d.open, account) && (!links[i].foreign() || d.permit[account] == "allowed") &&
-		d.mode == "up" && (links[i].kind != secret.Kind || w.secret != 0)
+		d.mode == "up" && (links[i].kind != secret.Kind || w.secret != 0) && (!d.trusts || w.ca != 0)
 }
+
+// shape is everything of a manifest that makes its credentials others.
+func (d *declared) shape() string { return shape(d.edition, d.revision) }
+
+func shape(edition, revision int) string { return fmt.Sprintf("edition %d.%d", edition, revision) }
 
 // excludes reports whether somebody is not admitted.
 func (d *declared) excludes() bool {
@@ -299,6 +373,9 @@ func (d *declared) excludes() bool {
 
 // diagnose notes what is not well now. The caller holds the lock.
 func (w *world) diagnose() {
+	if w.ca == 0 {
+		w.noCA = time.Now()
+	}
 	for i, d := range w.declared {
 		if d.mode != "up" {
 			d.rough = time.Now()
@@ -315,6 +392,13 @@ func (w *world) diagnose() {
 			}
 		}
 	}
+}
+
+// blind reports whether the private CA is missing.
+func (w *world) blind() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ca == 0
 }
 
 // sicken notes that something went wrong beside what the world shows.
@@ -337,8 +421,8 @@ func (w *world) heal() {
 		d.state, d.mode, d.open = "", "up", accounts
 		d.permit = map[string]string{"a": "allowed", "b": "allowed"}
 	}
-	w.secrets++
-	w.secret = w.secrets
+	w.alterSecret("change")
+	w.alterCA("change")
 }
 
 // refused returns the class of error with which a publish of these links has
@@ -367,12 +451,33 @@ func (w *world) refused(uses []int, account string) error {
 }
 
 // ask notes that a publish names links: their credentials linger anew.
-func (w *world) ask(uses []int) {
+func (w *world) ask(of wish) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, i := range uses {
+	for _, i := range of.uses {
 		w.declared[i].asked = time.Now()
 	}
+	w.press(of)
+}
+
+// press notes which links a pod asks for longer lives than most do: a
+// credential that is good enough for others is replaced for it. The caller
+// holds the lock.
+func (w *world) press(of wish) {
+	for _, i := range of.uses {
+		if life := of.life(i); life != 0 && of.minimum > life/2 {
+			w.declared[i].pressed = time.Now()
+		}
+	}
+}
+
+// pressed reports whether a credential may just have been replaced for a pod
+// that needs a longer life.
+func (w *world) pressed(i int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	pressed := w.declared[i].pressed
+	return !pressed.IsZero() && time.Since(pressed) < piece+time.Minute
 }
 
 // cutOff reports whether a pod may just have lost the use of a link, so that
