@@ -293,7 +293,7 @@ func (r *run) judge(c *call) *violation {
 var errTooShort = errors.New("LifeTooShort")
 
 func refuses(err, class error) bool {
-	if class == errTooShort {
+	if errors.Is(class, errTooShort) {
 		e, ok := errors.AsType[*issuers.Error](err)
 		return ok && e.Reason == errTooShort.Error()
 	}

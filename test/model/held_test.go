@@ -3,7 +3,6 @@ package model
 import (
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -84,8 +83,8 @@ func (r *run) heldOf(s *slot, now time.Time) *violation {
 		if err != nil {
 			return wrong("script", "%v", err)
 		}
-		if len(left) > 0 {
-			return wrong("held", "%s is %s, and a secret that went is still in %s", s.id, s.state, strings.Join(left, ", in "))
+		if left != "" {
+			return wrong("held", "%s is %s, and a secret that went is still in %s", s.id, s.state, left)
 		}
 		if !there {
 			_ = v.Close() // only descriptors
