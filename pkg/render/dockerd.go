@@ -2,6 +2,7 @@ package render
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/distribution/reference"
 
@@ -18,9 +19,9 @@ type daemonConfig struct {
 	RegistryMirrors    []string `json:"registry-mirrors"`
 }
 
-// dockerdHost is what dockerd accepts in insecure-registries, and what can be
-// the domain of an image reference at all: no underscore, for example.
-var dockerdHost = regexp.MustCompile("^(?:" + reference.DomainRegexp.String() + ")$")
+// dockerHost is what can be the domain of an image reference: it has no
+// underscore, for example. dockerd does not start with others either.
+var dockerHost = regexp.MustCompile("^(?:" + reference.DomainRegexp.String() + ")$")
 
 // dockerd renders daemon.json and certs.d. It holds no registry passwords:
 // dockerd gets them from its clients.
@@ -33,50 +34,27 @@ func dockerd(p *plan) (output, error) {
 	var out output
 	config := daemonConfig{InsecureRegistries: []string{}, RegistryMirrors: []string{}}
 	for i, h := range p.hosts {
-		omit := func(what, why string) {
-			out.omitted = append(out.omitted, Omission{
-				Configuration: name, Host: h.name, Connector: h.owner.Connector, What: what, Why: why,
-			})
-		}
 		mirrors, omitted := p.mirrors(name, h, func(m mirror) string { return dockerdMirror(h, m) })
 		out.omitted = append(out.omitted, omitted...)
 		for _, m := range mirrors {
 			config.RegistryMirrors = append(config.RegistryMirrors, m.String())
 			out.place(p, i, daemonFile, "mirror "+m.String())
 		}
-		certificate, key, pair := h.clientPair()
-		ca := h.authorityFile()
-		insecure := h.registry.PlainHTTP || h.registry.InsecureSkipVerify
 		if why := undeliverable(h.name); why != "" {
-			for _, setting := range []struct {
-				what string
-				set  bool
-			}{{"plainHTTP", h.registry.PlainHTTP}, {"insecureSkipVerify", h.registry.InsecureSkipVerify}, {"ca", len(ca) > 0}, {"clientCertificate", pair}} {
-				if setting.set {
-					omit(setting.what, why)
-				}
-			}
+			out.omit(name, h, why, append(h.flags(), h.certificates()...)...)
 			continue
 		}
 		// dockerd has one word for both: it then tries unverified TLS, and
 		// plain HTTP after that.
-		if insecure {
-			config.InsecureRegistries = append(config.InsecureRegistries, h.name)
-			out.place(p, i, daemonFile, "insecure "+h.name)
+		if flags := h.flags(); len(flags) > 0 {
+			if why := notInsecure(h.name); why != "" {
+				out.omit(name, h, why, flags...)
+			} else {
+				config.InsecureRegistries = append(config.InsecureRegistries, h.name)
+				out.place(p, i, daemonFile, "insecure "+h.name)
+			}
 		}
-		// The directory carries the port, as dockerd looks for it.
-		dir := "certs.d/" + h.name + "/"
-		if len(ca) > 0 {
-			out.files = append(out.files, File{Path: dir + "ca.crt", Data: ca})
-			out.place(p, i, dir+"ca.crt", "")
-		}
-		if pair {
-			out.files = append(out.files,
-				File{Path: dir + "client.cert", Data: certificate},
-				File{Path: dir + "client.key", Data: key, Secret: true})
-			out.place(p, i, dir+"client.cert", "")
-			out.place(p, i, dir+"client.key", "")
-		}
+		out.certificates(p, i, "certs.d/"+h.name)
 	}
 	data, err := encodeJSON(config)
 	if err != nil {
@@ -91,8 +69,16 @@ func undeliverable(name string) string {
 	switch {
 	case name == connector.DockerHub:
 		return "dockerd reaches Docker Hub with the system's trust only"
-	case !dockerdHost.MatchString(name):
+	case !dockerHost.MatchString(name):
 		return "docker allows no image reference with such a host name"
+	}
+	return ""
+}
+
+// notInsecure says why insecure-registries has no place for a host.
+func notInsecure(name string) string {
+	if _, port := connector.SplitPort(name); strings.HasPrefix(name, "[") && port == "" {
+		return "dockerd 20.10 does not start with an IPv6 address without a port in insecure-registries"
 	}
 	return ""
 }
@@ -104,7 +90,7 @@ func dockerdMirror(h host, m mirror) string {
 		return "dockerd has mirrors of Docker Hub only"
 	case m.path != "":
 		return "dockerd 20.10 takes mirrors without a path"
-	case !dockerdHost.MatchString(m.host):
+	case !dockerHost.MatchString(m.host):
 		return "docker allows no host name like this mirror's"
 	}
 	return ""

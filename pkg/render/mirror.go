@@ -32,6 +32,8 @@ func parseMirror(text string) (m mirror, why string) {
 		return m, "a mirror's URL has no user, query or fragment; credentials are those of the mirror's own host"
 	case hasControl(m.path) || strings.ContainsAny(m.path, " \"'\\"):
 		return mirror{}, "its path is not a repository path"
+	case canonical != connector.DockerHub: // whose names are one host, but not one address
+		m.host = canonical
 	}
 	return m, ""
 }

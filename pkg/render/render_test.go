@@ -458,6 +458,51 @@ func TestCredentialProblemsConcernCredentialFormatsOnly(t *testing.T) {
 	}
 }
 
+// An IPv6 address in insecure-registries needs a port: without one dockerd 20.10
+// does not start.
+func TestDockerdIPv6(t *testing.T) {
+	s := with(source("six", basic("[fd00::1]", "six", "six")),
+		render.Registry{Host: "[fd00::1]", PlainHTTP: true, CA: certificate("six")},
+		render.Registry{Host: "[fd00::2]:5000", PlainHTTP: true})
+	files, err := render.Render(input("dockerd", s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "{\n  \"insecure-registries\": [\n    \"[fd00::2]:5000\"\n  ],\n  \"registry-mirrors\": []\n}\n"
+	if got := string(data(t, files, "daemon.json")); got != want {
+		t.Errorf("daemon.json\n%s\nwant\n%s", got, want)
+	}
+	if got := string(data(t, files, "certs.d/[fd00::1]/ca.crt")); got != string(certificate("six")) {
+		t.Errorf("ca.crt %q", got)
+	}
+	var report render.Report
+	if err := json.Unmarshal(data(t, files, "regcred.json"), &report); err != nil {
+		t.Fatal(err)
+	}
+	omitted := []render.Omission{{
+		Configuration: "dockerd", Host: "[fd00::1]", Connector: s.Connector, What: "plainHTTP",
+		Why: "dockerd 20.10 does not start with an IPv6 address without a port in insecure-registries",
+	}}
+	if diff := cmp.Diff(omitted, report.Omitted); diff != "" {
+		t.Errorf("omitted (-want +got):\n%s", diff)
+	}
+}
+
+// A client looks for a mirror's CA under the host that the mirror's URL names.
+func TestMirrorIsNamedAsItsHost(t *testing.T) {
+	s := with(source("six", basic("docker.io", "hubber", "hub")),
+		render.Registry{Host: "docker.io", Mirrors: []string{"https://[FD00:0::1]:5000"}},
+		render.Registry{Host: "[fd00::1]:5000", CA: certificate("six")})
+	files, err := render.Render(input("dockerd", s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "{\n  \"insecure-registries\": [],\n  \"registry-mirrors\": [\n    \"https://[fd00::1]:5000\"\n  ]\n}\n"
+	if got := string(data(t, files, "daemon.json")); got != want {
+		t.Errorf("daemon.json\n%s\nwant\n%s", got, want)
+	}
+}
+
 // Leaving a file out must not fail a renewal on the day it is missing.
 func TestExcludeMayBeMissing(t *testing.T) {
 	harbor := source("harbor", basic("harbor.example.com", "robot", "harbor"))
