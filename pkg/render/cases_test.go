@@ -96,6 +96,14 @@ func corp() render.Source {
 	)
 }
 
+// hub is Docker Hub behind a proxy that opens TLS.
+func hub() render.Source {
+	return with(source("hub", basic("docker.io", "hubber", "hub")), render.Registry{
+		Host: "docker.io", CA: certificate("hub"), InsecureSkipVerify: true,
+		ClientCertificate: certificate("client"), ClientKey: secret("client-key"), Mirrors: []string{"https://mirror.example"},
+	})
+}
+
 // rivals are two connectors that speak for the same hosts.
 func rivals() []render.Source {
 	first := with(source("first", basic("shared.example", "first", "first"), anonymous("quiet.example")),
@@ -215,10 +223,37 @@ func cases() map[string]render.Input {
 			Host: "docker.io", CA: certificate("hub"), InsecureSkipVerify: true, PlainHTTP: true,
 			ClientCertificate: certificate("client"), ClientKey: secret("client-key"),
 		})),
-		"dockerd-rivals":   input("dockerd", rivals()...),
-		"buildkitd":        input("buildkitd", corp()),
-		"buildkitd-plain":  input("buildkitd", source("harbor", basic("harbor.example.com", "robot", "harbor"))),
-		"buildkitd-rivals": input("buildkitd", rivals()...),
+		"dockerd-rivals":    input("dockerd", rivals()...),
+		"certs-d":           input("certs-d", corp()),
+		"certs-d-hub":       input("certs-d", hub()),
+		"certs-d-plain":     input("certs-d", source("harbor", basic("harbor.example.com", "robot", "harbor"))),
+		"certs-d-rivals":    input("certs-d", rivals()...),
+		"containerd":        input("containerd", corp()),
+		"containerd-hub":    input("containerd", hub()),
+		"containerd-plain":  input("containerd", source("harbor", basic("harbor.example.com", "robot", "harbor"))),
+		"containerd-rivals": input("containerd", rivals()...),
+		// The trust of a mirror is another connector's; an equal URL counts once.
+		"containerd-mirrors": input("containerd",
+			with(source("hub", basic("docker.io", "hubber", "hub")),
+				render.Registry{Host: "docker.io", Mirrors: []string{
+					"https://z.example/dockerhub/", "https://lab.example", "https://[FD00:0::1]:5000", "https://z.example/dockerhub",
+					"https://index.docker.io", "http://plain.example:8080", "https://a.example/%2e%2e/x", "https://a.example/a%23",
+				}},
+				render.Registry{Host: "lab.example", CA: certificate("evil"), InsecureSkipVerify: true}),
+			with(source("mirrors", basic("z.example", "z", "z"), basic("lab.example", "lab", "lab"), basic("[fd00::1]:5000", "six", "six")),
+				render.Registry{Host: "z.example", CA: certificate("z"), ClientCertificate: certificate("client"), ClientKey: secret("client-key")},
+				render.Registry{Host: "lab.example", CA: certificate("lab"), InsecureSkipVerify: true},
+				render.Registry{Host: "plain.example:8080", PlainHTTP: true})),
+		// One directory serves docker, podman and containerd.
+		"containerd-beside-certs-d": {Configurations: []string{"certs-d", "containerd"}, Exclude: []string{"!z.example/"}, Sources: []render.Source{
+			with(source("a", basic("a.example:5000", "a", "a")),
+				render.Registry{Host: "a.example:5000", CA: certificate("a"), ClientCertificate: certificate("client"), ClientKey: secret("client-key")},
+				render.Registry{Host: "z.example", CA: certificate("z")}),
+		}},
+		"containerd-emptied": input("containerd", emptied(corp(), "expired")),
+		"buildkitd":          input("buildkitd", corp()),
+		"buildkitd-plain":    input("buildkitd", source("harbor", basic("harbor.example.com", "robot", "harbor"))),
+		"buildkitd-rivals":   input("buildkitd", rivals()...),
 		"buildkitd-mirrors": input("buildkitd", with(source("mirrors", basic("mirror.example", "m", "m")),
 			render.Registry{Host: "mirror.example"},
 			render.Registry{Host: "plain.example", PlainHTTP: true},

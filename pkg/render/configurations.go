@@ -18,8 +18,11 @@ type configuration struct {
 	// paths are what render may produce beside what is in its answer today,
 	// directories with a trailing slash: leaving such a file out is no
 	// mistake while it happens to be missing.
-	paths  func(*plan) []string
-	render func(*plan) (output, error)
+	paths func(*plan) []string
+	// hostDirectories: it may also render a directory for any host, under its
+	// name.
+	hostDirectories bool
+	render          func(*plan) (output, error)
 }
 
 // output is what one configuration renders.
@@ -36,6 +39,8 @@ type output struct {
 func configurations() []configuration {
 	return []configuration{
 		{name: "buildkitd", paths: always(buildkitdFile, "certs/"), render: buildkitd},
+		{name: "certs-d", hostDirectories: true, paths: always(), render: certsD},
+		{name: "containerd", hostDirectories: true, paths: always(), render: containerd},
 		{name: "containers-auth", paths: always(authFile), render: containersAuth},
 		{name: "containers-registries", paths: always(registriesFile), render: containersRegistries},
 		{name: "docker-config", alias: "registry-config", paths: always(configFile), render: dockerConfig},

@@ -46,6 +46,47 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// A mirror is its host's, and how it is trusted is said by the connector of its
+// own host.
+func TestExplainContainerd(t *testing.T) {
+	hub := with(source("hub", basic("docker.io", "h", "h")), render.Registry{Host: "docker.io", Mirrors: []string{"https://cache.example/hub", "https://open.example"}})
+	cache := with(source("cache", basic("cache.example", "c", "c")), render.Registry{Host: "cache.example", CA: certificate("cache")})
+	a, b := hub.Connector, cache.Connector
+	got, err := render.Explain(render.Input{
+		Configurations: []string{"containerd", "certs-d"}, Exclude: []string{"!ca.crt"}, Sources: []render.Source{hub, cache},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]render.Placement{
+		{File: "cache.example/ca.crt", Connector: b},
+		{File: "cache.example/hosts.toml", Entry: "server https://cache.example", Connector: b},
+		{File: "docker.io/hosts.toml", Entry: "server https://registry-1.docker.io", Connector: a},
+		{File: "docker.io/hosts.toml", Entry: "mirror https://cache.example/v2/hub", Connector: a},
+		{File: "docker.io/hosts.toml", Entry: "trust of mirror https://cache.example/v2/hub", Connector: b},
+		{File: "docker.io/hosts.toml", Entry: "mirror https://open.example", Connector: a},
+	}, got.Placements); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestExplainCertsD(t *testing.T) {
+	s := with(source("a", basic("hub.example.com:5000", "h", "h")), render.Registry{
+		Host: "hub.example.com:5000", CA: certificate("hub"), ClientCertificate: certificate("client"), ClientKey: secret("client-key"),
+	})
+	got, err := render.Explain(render.Input{Configurations: []string{"certs-d"}, Exclude: []string{"!hub.example.com:5000/ca.crt"}, Sources: []render.Source{s}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]render.Placement{
+		{File: "ca.crt", Entry: "hub.example.com:5000", Connector: s.Connector},
+		{File: "hub.example.com:5000/client.cert", Connector: s.Connector},
+		{File: "hub.example.com:5000/client.key", Connector: s.Connector},
+	}, got.Placements); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // With fields each connector speaks for itself, so nothing stands back.
 func TestExplainFields(t *testing.T) {
 	got, err := render.Explain(render.Input{

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/url"
 	"path"
 	"strings"
 	"testing"
@@ -31,6 +32,9 @@ func FuzzFiles(f *testing.F) {
 	f.Add("a\nb", "https://m.io/a b", "//", "regcred.json")
 	f.Add("reg.io", "HTTPS://M.IO:443//x//", "/\u202e\u00e9\\", "certs")
 	f.Add("x-y_z.io", "https://m.io/\\\"{}[]=#", "/a=b # c", "buildkitd.toml\nx")
+	f.Add("reg.io:5000", "https://[fd00:0::1]:5000/a", "", "reg.io:5000/")
+	f.Add("[fd00::1]", "https://m.io/%2e%2e/%23/%5d", "", "docker.io/hosts.toml")
+	f.Add("docker.io", "http://docker.io/a]b[c'd", "", "!ca.crt")
 	f.Fuzz(func(t *testing.T, host, mirror, mount, exclude string) {
 		key, err := connector.ParseKey(host)
 		if err != nil || key.HostGlob() {
@@ -39,43 +43,98 @@ func FuzzFiles(f *testing.F) {
 		s := with(source("fuzz", connector.Entry{Key: key, Username: "u", Password: connector.NewSecret(password)}), render.Registry{
 			Host: key.Host, CA: certificate("ca"), ClientCertificate: certificate("client"), ClientKey: connector.NewSecret(password + "-key"), Mirrors: []string{mirror},
 		})
-		in := render.Input{Configurations: []string{"buildkitd", "docker-config", "containers-auth", "containers-registries"}, Sources: []render.Source{s}, MountPath: mount}
-		if exclude != "" {
-			in.Exclude = []string{exclude}
-		}
-		files, err := render.Render(in)
-		if err != nil {
-			if !errors.Is(err, connector.ErrInvalid) && !errors.Is(err, connector.ErrPrecondition) || strings.Contains(err.Error(), password) {
-				t.Errorf("refused: %v", err)
+		for _, name := range render.Names() {
+			in := render.Input{Configurations: []string{name}, Sources: []render.Source{s}, MountPath: mount}
+			if exclude != "" {
+				in.Exclude = []string{exclude}
 			}
-			return
-		}
-		again, err := render.Render(in)
-		if diff := cmp.Diff(files, again); diff != "" || err != nil {
-			t.Error(diff, err)
-		}
-		if mount == "" {
-			mount = "/etc/buildkit"
-		}
-		for _, file := range files {
-			if !fs.ValidPath(file.Path) || strings.HasPrefix(file.Path, "..") || strings.ContainsFunc(file.Path, unicode.IsControl) {
-				t.Errorf("renders %q", file.Path)
-			}
-			if !file.Secret && bytes.Contains(file.Data, []byte(password)) {
-				t.Errorf("%s holds a secret", file.Path)
-			}
-			switch path.Ext(file.Path) {
-			case ".json":
-				if !json.Valid(file.Data) {
-					t.Errorf("%s is not JSON: %q", file.Path, file.Data)
-				}
-			case ".toml":
-				checkBuildkitd(t, file.Data, key.Host, mount)
-			case ".conf":
-				checkRegistries(t, file.Data, key.Host)
-			}
+			checkHostile(t, in, key.Host, password)
 		}
 	})
+}
+
+// checkHostile renders twice and looks at each file.
+func checkHostile(t *testing.T, in render.Input, host, password string) {
+	t.Helper()
+	files, err := render.Render(in)
+	if err != nil {
+		if !errors.Is(err, connector.ErrInvalid) && !errors.Is(err, connector.ErrPrecondition) || strings.Contains(err.Error(), password) {
+			t.Errorf("refused: %v", err)
+		}
+		return
+	}
+	again, err := render.Render(in)
+	if diff := cmp.Diff(files, again); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+	mount := in.MountPath
+	if mount == "" {
+		mount = "/etc/buildkit"
+	}
+	for _, file := range files {
+		if !fs.ValidPath(file.Path) || strings.HasPrefix(file.Path, "..") || strings.ContainsFunc(file.Path, unicode.IsControl) {
+			t.Errorf("renders %q", file.Path)
+		}
+		if !file.Secret && bytes.Contains(file.Data, []byte(password)) {
+			t.Errorf("%s holds a secret", file.Path)
+		}
+		switch base := path.Base(file.Path); {
+		case path.Ext(base) == ".json":
+			if !json.Valid(file.Data) {
+				t.Errorf("%s is not JSON: %q", file.Path, file.Data)
+			}
+		case base == "buildkitd.toml":
+			checkBuildkitd(t, file.Data, host, mount)
+		case base == "hosts.toml":
+			checkContainerd(t, file.Data, path.Dir(file.Path), host)
+		case base == "registries.conf":
+			checkRegistries(t, file.Data, host)
+		}
+	}
+}
+
+// checkContainerd reads the file of the one host as containerd does and looks
+// for anything that was not meant. containerd 1.6 takes the first bracket in
+// the name of a table for its end, and knows no escapes there.
+func checkContainerd(t *testing.T, text []byte, dir, host string) {
+	t.Helper()
+	type table struct {
+		Capabilities []string    `toml:"capabilities"`
+		CA           string      `toml:"ca"`
+		Client       [][2]string `toml:"client"`
+		SkipVerify   bool        `toml:"skip_verify"`
+		OverridePath bool        `toml:"override_path"`
+	}
+	var config struct {
+		table
+		Server string            `toml:"server"`
+		Host   *map[string]table `toml:"host"`
+	}
+	if err := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&config); err != nil {
+		t.Fatalf("not the TOML that containerd reads: %v\n%s", err, text)
+	}
+	name := host
+	if name == connector.DockerHub {
+		name = "registry-1.docker.io"
+	}
+	own := table{CA: "ca.crt", Client: [][2]string{{"client.cert", "client.key"}}}
+	if dir != host || config.Server != "https://"+name || config.Host == nil || cmp.Diff(own, config.table) != "" {
+		t.Fatalf("%s of %q:\n%s", dir, host, text)
+	}
+	for name, m := range *config.Host {
+		u, err := url.Parse(name)
+		if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != path.Clean(u.Path) ||
+			strings.ContainsAny(name, "[]\"'\\") || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			t.Errorf("a mirror %q: %v", name, err)
+			continue
+		}
+		if m.OverridePath != strings.HasPrefix(u.Path, "/v2/") || !m.OverridePath && u.Path != "" || m.SkipVerify {
+			t.Errorf("a mirror %q: %+v", name, m)
+		}
+		if canonical, err := connector.CanonicalHost(u.Host); err != nil || canonical != host && (m.CA != "" || m.Client != nil) {
+			t.Errorf("trust for %q: %+v", name, m)
+		}
+	}
 }
 
 // checkBuildkitd reads the file as buildkitd does and looks for anything that

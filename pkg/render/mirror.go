@@ -2,6 +2,7 @@ package render
 
 import (
 	"net/url"
+	"path"
 	"strings"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
@@ -30,7 +31,7 @@ func parseMirror(text string) (m mirror, why string) {
 		return mirror{}, "its host is not host or host:port"
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return m, "a mirror's URL has no user, query or fragment; credentials are those of the mirror's own host"
-	case hasControl(m.path) || strings.ContainsAny(m.path, " \"'\\"):
+	case hasControl(m.path) || strings.ContainsAny(m.path, " \"'\\?#%") || path.Clean("/"+m.path) != "/"+m.path:
 		return mirror{}, "its path is not a repository path"
 	case canonical != connector.DockerHub: // whose names are one host, but not one address
 		m.host = canonical
@@ -72,10 +73,10 @@ func (p *plan) mirrors(configuration string, h host, fits func(mirror) string) (
 }
 
 // mirrorHost is what a connector says of the mirror's own host.
-func (p *plan) mirrorHost(m mirror) (host, bool) {
+func (p *plan) mirrorHost(m mirror) (*host, bool) {
 	name, err := connector.CanonicalHost(m.host)
 	if err != nil {
-		return host{}, false
+		return nil, false
 	}
 	return p.host(name)
 }

@@ -104,12 +104,12 @@ func (p *plan) logins(h *host) []connector.Entry {
 }
 
 // host returns the plan for one host.
-func (p *plan) host(name string) (host, bool) {
+func (p *plan) host(name string) (*host, bool) {
 	i, ok := slices.BinarySearchFunc(p.hosts, name, func(h host, name string) int { return cmp.Compare(h.name, name) })
 	if !ok {
-		return host{}, false
+		return nil, false
 	}
-	return p.hosts[i], true
+	return &p.hosts[i], true
 }
 
 // check refuses what the vocabulary does not allow, because hosts become file

@@ -92,6 +92,10 @@ func (c content) files() (Files, error) {
 			return nil, connector.Errorf(connector.ErrInvalid, "%s renders %w", f.by, err)
 		}
 		if other, taken := by[f.Path]; taken {
+			// What is the same in two formats serves both.
+			if last := files[len(files)-1]; other != f.by && last.Secret == f.Secret && bytes.Equal(last.Data, f.Data) {
+				continue
+			}
 			return nil, connector.Errorf(connector.ErrInvalid, "%s and %s both render %s: leave one of them away, or the file out with \"!%s\"", other, f.by, f.Path, f.Path)
 		}
 		by[f.Path] = f.by
@@ -149,6 +153,9 @@ func mayRender(wanted []configuration, p *plan, name string) bool {
 	possible := []string{trustFile}
 	for _, c := range wanted {
 		possible = append(possible, c.paths(p)...)
+		if top, _, _ := strings.Cut(name, "/"); c.hostDirectories && exactHost(top) {
+			return true
+		}
 	}
 	return slices.ContainsFunc(possible, func(path string) bool {
 		return path == name || path == name+"/" || (strings.HasSuffix(path, "/") && strings.HasPrefix(name, path))

@@ -191,6 +191,7 @@ func TestEmptied(t *testing.T) {
 	}
 	want := map[string]bool{
 		".dockerconfigjson": false, "auth.json": false, "registries.conf": true, "buildkitd.toml": false, "config.json": false, "regcred.json": false,
+		"single.example:5000/ca.crt": true, "single.example:5000/hosts.toml": false, "docker.io/hosts.toml": false,
 		"ca.crt": true, "certs.d/single.example:5000/ca.crt": true, "certs/single.example:5000.crt": true, "daemon.json": true,
 	}
 	if diff := cmp.Diff(want, unchanged); diff != "" {
@@ -238,7 +239,7 @@ func data(t *testing.T, files render.Files, path string) []byte {
 }
 
 func TestNames(t *testing.T) {
-	if diff := cmp.Diff([]string{"buildkitd", "containers-auth", "containers-registries", "docker-config", "dockerd", "fields"}, render.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"buildkitd", "certs-d", "containerd", "containers-auth", "containers-registries", "docker-config", "dockerd", "fields"}, render.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
 	for name, want := range map[string]string{"docker-config": "docker-config", "registry-config": "docker-config", "dockerd": "dockerd", "Dockerd": "", "": ""} {
@@ -266,7 +267,7 @@ func TestAliasAndRepetition(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	const known = "buildkitd, containers-auth, containers-registries, docker-config, dockerd, fields"
+	const known = "buildkitd, certs-d, containerd, containers-auth, containers-registries, docker-config, dockerd, fields"
 	harbor := source("harbor", basic("harbor.example.com", "robot", "harbor"))
 	text := func(change func(*connector.Entry)) render.Source {
 		e := basic("harbor.example.com", "robot", "harbor")
@@ -291,8 +292,8 @@ func TestErrors(t *testing.T) {
 			"configuration.names names no configuration: write one or more of " + known,
 		},
 		{
-			"unknown configuration", input("containerd", harbor), connector.ErrInvalid,
-			`configuration "containerd" is not known: write one or more of ` + known,
+			"unknown configuration", input("registries", harbor), connector.ErrInvalid,
+			`configuration "registries" is not known: write one or more of ` + known,
 		},
 		{
 			"unknown exclusion",
@@ -450,7 +451,7 @@ func TestCredentialProblemsConcernCredentialFormatsOnly(t *testing.T) {
 		source("a", basic("x.example", "a:b", "x\n")),
 		source("a", basic("x.example/a", "a", "a"), basic("x.example/b", "b", "b")),
 	} {
-		for _, configuration := range []string{"dockerd", "buildkitd"} {
+		for _, configuration := range []string{"dockerd", "buildkitd", "certs-d", "containerd"} {
 			if _, err := render.Render(input(configuration, s)); err != nil {
 				t.Errorf("%s: %v", configuration, err)
 			}
@@ -519,6 +520,8 @@ func TestExcludeMayBeMissing(t *testing.T) {
 		{"dockerd", "!certs.d", harbor, nil},
 		{"dockerd", "!certs.d/gone.example/ca.crt", harbor, nil},
 		{"buildkitd", "!certs/", harbor, nil},
+		{"certs-d", "!gone.example:5000/", harbor, nil},
+		{"containerd", "!gone.example/ca.crt", harbor, nil},
 		{"fields", "!token", harbor, nil},
 		{"fields", "!uuid", gone, nil},
 		{"fields", "!expiry", endless, nil},

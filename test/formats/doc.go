@@ -3,7 +3,7 @@
 // what the case means. It is a module of its own, because the readers belong
 // to no driver.
 //
-// Three readers stand in for programs that are too heavy to build here:
-// dockerd's rules are those that 20.10 documents for daemon.json, and PEM
-// frames and plain fields are read with the standard library.
+// Where a program's code is not enough, its rules stand beside it: of daemon.json
+// those that 20.10 documents, of hosts.toml the keys that containerd 1.6 knows.
+// PEM frames and plain fields are read with the standard library.
 package formats

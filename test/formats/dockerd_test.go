@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
+	dockerd "github.com/docker/docker/registry"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -34,18 +34,6 @@ var daemons = map[string]daemon{
 	"everything-emptied": {InsecureRegistries: []string{}, RegistryMirrors: []string{"https://single.example:5000"}},
 }
 
-// certsD is what is below certs.d, by directory.
-var certsD = map[string]map[string][]string{
-	"anonymous-first": {"cache.example": {"ca.crt"}},
-	"dockerd": {
-		"127.0.0.1:5001": {"ca.crt"}, "[fd00::1]:5000": {"ca.crt"}, "cache.corp.example": {"ca.crt"},
-		"registry.corp.example:5000": {"ca.crt", "client.cert", "client.key"},
-	},
-	"dockerd-rivals":     {"declared.example": {"ca.crt"}, "shared.example": {"ca.crt"}},
-	"everything":         {"single.example:5000": {"ca.crt", "client.cert", "client.key"}},
-	"everything-emptied": {"single.example:5000": {"ca.crt"}},
-}
-
 func TestDaemonJSON(t *testing.T) {
 	seen := 0
 	for name, v := range volumes(t) {
@@ -67,6 +55,10 @@ func TestDaemonJSON(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+			// The code of 20.10 that decides whether it starts.
+			if _, err := dockerd.NewService(dockerd.ServiceOptions{Mirrors: got.RegistryMirrors, InsecureRegistries: got.InsecureRegistries}); err != nil {
+				t.Errorf("dockerd 20.10 does not start: %v", err)
 			}
 			for _, r := range got.InsecureRegistries {
 				checkInsecure(t, r)
@@ -107,33 +99,5 @@ func checkMirror(t *testing.T, m string) {
 	if (u.Scheme != "http" && u.Scheme != "https") || !hostPort.MatchString(u.Host) ||
 		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		t.Errorf("registry-mirrors: dockerd 20.10 refuses %q", m)
-	}
-}
-
-func TestCertsD(t *testing.T) {
-	for name, v := range volumes(t) {
-		t.Run(name, func(t *testing.T) {
-			got := make(map[string][]string)
-			for path := range v {
-				if rest, ok := strings.CutPrefix(path, "certs.d/"); ok {
-					dir, file, _ := strings.Cut(rest, "/")
-					got[dir] = append(got[dir], file)
-				}
-			}
-			for dir, files := range got {
-				slices.Sort(files)
-				// dockerd fails on a certificate without its key.
-				if slices.Contains(files, "client.cert") != slices.Contains(files, "client.key") {
-					t.Errorf("%s: half a pair: %v", dir, files)
-				}
-			}
-			want := certsD[name]
-			if want == nil {
-				want = map[string][]string{}
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
 	}
 }
