@@ -62,6 +62,7 @@ func TestDockerdAndLogins(t *testing.T) {
 	write(t, w, "logins", w.Connector(namespace, "logins", "access: [{namespaces: [others]}]\n"+secretLogin))
 	awaitEntry(t, w, v, within, func(e entry) bool { return e == entry{} })
 	refuses(t, docker.Pull(t.Context(), w.Image("team/app", "docker-second")), "unauthorized")
+	unpublish(t, w, certsOf(v))
 	unpublish(t, w, v)
 	nothingLeft(t, w)
 }
@@ -71,6 +72,17 @@ func TestDockerdAndLogins(t *testing.T) {
 func TestDockerdAndAuthorities(t *testing.T) {
 	t.Parallel()
 	w := newDockerWorld(t, nil)
+	v := dockerVolume("dind", "front")
+	rotateAuthority(t, w, v, func() (client.Client, string) {
+		return client.NewDocker(filesOf(w, v), dockerdWith(t, w, v)), w.Kubelet.Target(certsOf(v))
+	})
+}
+
+// rotateAuthority has a registry change the authority of its certificate, and
+// wants a client to follow what the volume says, no sooner and no later. start
+// also names the folder where the hosts' authorities are.
+func rotateAuthority(t *testing.T, w *world.World, v kubelet.Volume, start func() (c client.Client, folder string)) {
+	t.Helper()
 	first, second := newAuthority(t), newAuthority(t)
 	f := newFront(t, w, first)
 	trusting := func(authorities ...*pki.Authority) {
@@ -81,30 +93,35 @@ func TestDockerdAndAuthorities(t *testing.T) {
 		declare(t, w, "front", fmt.Sprintf("registries: [{host: %q, tls: {caBundle: %q}}]\n%s", f.Host(), bundle, secretLogin))
 	}
 	trusting(first)
-	v := dockerVolume("dind", "front")
 	publishDeclared(t, w, v)
-	docker := client.NewDocker(filesOf(w, v), dockerdWith(t, w, v))
+	c, folder := start()
 	image := f.Host() + "/team/app:authorities"
-	must(t, docker.Push(t.Context(), newArchive(t), image))
+	must(t, c.Push(t.Context(), newArchive(t), image))
 
 	certificates := func() int {
-		content, err := os.ReadFile(filepath.Join(w.Kubelet.Target(v), "certs.d", f.Host(), "ca.crt"))
+		content, err := os.ReadFile(filepath.Join(folder, f.Host(), "ca.crt"))
 		must(t, err)
 		return strings.Count(string(content), "BEGIN CERTIFICATE")
 	}
 	const unknown = "certificate signed by unknown authority"
 	must(t, f.Present(second))
-	refuses(t, docker.Pull(t.Context(), image), unknown)
+	refuses(t, c.Pull(t.Context(), image), unknown)
 	trusting(first, second)
-	await(t, "both authorities in certs.d", func() bool { return certificates() == 3 })
-	must(t, docker.Pull(t.Context(), image))
+	await(t, "both authorities", func() bool { return certificates() == 3 })
+	for range 5 { // the file is rewritten while it is read
+		trusting(second, first)
+		must(t, c.Pull(t.Context(), image))
+		trusting(first, second)
+		must(t, f.Present(first))
+		must(t, c.Pull(t.Context(), image))
+		must(t, f.Present(second))
+	}
 	must(t, f.Present(first))
-	must(t, docker.Pull(t.Context(), image))
 	trusting(second)
-	await(t, "one authority in certs.d", func() bool { return certificates() == 2 })
-	refuses(t, docker.Pull(t.Context(), image), unknown)
+	await(t, "one authority", func() bool { return certificates() == 2 })
+	refuses(t, c.Pull(t.Context(), image), unknown)
 	must(t, f.Present(second))
-	must(t, docker.Pull(t.Context(), image))
+	must(t, c.Pull(t.Context(), image))
 }
 
 // daemon.json is read again at SIGHUP: a mirror of Docker Hub and a registry
@@ -190,6 +207,54 @@ func readDaemonJSON(t *testing.T, w *world.World, v kubelet.Volume) daemonJSON {
 	return config
 }
 
+// With subPath dockerd starts, and sees what the files said then, for as long
+// as they are kept: SIGHUP reads the old daemon.json, and an authority that is
+// replaced takes its whole folder away.
+func TestDockerdAndSubPaths(t *testing.T) {
+	t.Parallel()
+	w := newDockerWorld(t, nil)
+	authority := newAuthority(t)
+	f := newFront(t, w, authority)
+	declared := func(insecure bool, authorities string) {
+		declare(t, w, "front", fmt.Sprintf("registries: [{host: %q, tls: {caBundle: %q}}, {host: plain.test, plainHTTP: %t}]\n%s",
+			f.Host(), authorities, insecure, secretLogin))
+	}
+	trusted := string(w.CA()) + string(authority.PEM())
+	declared(false, trusted)
+	v := dockerVolume("dind", "front")
+	publishDeclared(t, w, v)
+	subPath := func(name string) string { // resolved once, by the kubelet
+		path, err := filepath.EvalSymlinks(filepath.Join(w.Kubelet.Target(v), name))
+		must(t, err)
+		return path
+	}
+	daemon := runDockerd(t, client.Dockerd{
+		ConfigFile: "/etc/docker/daemon.json",
+		Mounts: map[string]string{
+			"/etc/docker": emptyEtcDocker(t), "/etc/docker/certs.d": subPath("certs.d"), "/etc/docker/daemon.json": subPath("daemon.json"),
+		},
+	})
+	docker := client.NewDocker(filesOf(w, v), daemon)
+	image := f.Host() + "/team/app:sub-path"
+	must(t, docker.Push(t.Context(), newArchive(t), image))
+
+	old := subPath("certs.d")
+	declared(true, trusted+string(newAuthority(t).PEM()))
+	await(t, "daemon.json", func() bool { return len(readDaemonJSON(t, w, v).Insecure) == 1 })
+	must(t, daemon.Reload())
+	await(t, "a reload", func() bool { return strings.Contains(daemon.Log(), "Reloaded configuration") })
+	got, err := daemon.Registries(t.Context())
+	must(t, err)
+	if diff := cmp.Diff(client.Registries{}, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("dockerd sees the new daemon.json (-want +got):\n%s", diff)
+	}
+	await(t, "the old certs.d to go", func() bool {
+		_, err := os.Stat(old)
+		return os.IsNotExist(err)
+	})
+	refuses(t, docker.Pull(t.Context(), image), "certificate signed by unknown authority")
+}
+
 // secretLogin is a Connector that gives out the login of a Secret.
 const secretLogin = `issuer: {secret: {name: login}}`
 
@@ -208,17 +273,41 @@ func newDockerWorld(t *testing.T, known connectors) *world.World {
 	return newNode(t, time.Minute, known)
 }
 
+// certsOf is the second volume of a dind container, of the same Connectors as
+// the first.
+func certsOf(v kubelet.Volume) kubelet.Volume {
+	certs := v
+	certs.Name = "certs"
+	certs.Attributes = map[string]string{"connectors": v.Attributes["connectors"], "configuration.names": "certs-d"}
+	return certs
+}
+
 // dockerdWith runs dockerd in a container's place: with the volume mounted at
-// atDockerd, and an /etc/docker of its own.
+// atDockerd, its certs at /etc/docker/certs.d, and an /etc/docker of its own.
 func dockerdWith(t *testing.T, w *world.World, v kubelet.Volume) *client.Daemon {
 	t.Helper()
+	publish(t, w, certsOf(v))
 	must(t, os.MkdirAll(atDockerd, 0o755))
-	etc := t.TempDir()
-	must(t, os.Symlink(atDockerd+"/certs.d", filepath.Join(etc, "certs.d")))
-	daemon, err := startDockerd(t, client.Dockerd{
+	return runDockerd(t, client.Dockerd{
 		ConfigFile: atDockerd + "/daemon.json",
-		Mounts:     map[string]string{atDockerd: w.Kubelet.Target(v), "/etc/docker": etc},
+		Mounts: map[string]string{
+			"/etc/docker": emptyEtcDocker(t), "/etc/docker/certs.d": w.Kubelet.Target(certsOf(v)), atDockerd: w.Kubelet.Target(v),
+		},
 	})
+}
+
+// emptyEtcDocker is what an image has there: places to mount to.
+func emptyEtcDocker(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "certs.d"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "daemon.json"), nil, 0o644))
+	return dir
+}
+
+func runDockerd(t *testing.T, c client.Dockerd) *client.Daemon {
+	t.Helper()
+	daemon, err := startDockerd(t, c)
 	must(t, err)
 	t.Cleanup(func() { must(t, daemon.Close()) })
 	return daemon

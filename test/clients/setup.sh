@@ -1,9 +1,10 @@
 #!/bin/sh
 # Gets everything that the tests in this folder and the demo run: the real
-# registry clients of Debian (docker, dockerd, skopeo, podman, buildah; runc for
-# BuildKit) and, built from the versions that go.mod files pin, the CNCF
-# distribution registry, crane, regctl, helm, BuildKit, a program around oras-go
-# and the driver itself. Run again, it does only what is missing or out of date.
+# registry clients of Debian (docker, dockerd, containerd, skopeo, podman,
+# buildah; runc for BuildKit) and, built from the versions that go.mod files pin,
+# the CNCF distribution registry, crane, regctl, helm, BuildKit, a program around
+# oras-go and the driver itself. Run again, it does only what is missing or out
+# of date.
 #
 #   REGCRED_CACHE   where the binaries go; default: .cache in the repository
 set -eu
@@ -34,7 +35,7 @@ install_packages() {
 debian_clients() {
 	packages=
 	if ! have dockerd || ! have docker; then packages="docker.io"; fi
-	for program in skopeo podman buildah runc; do
+	for program in skopeo podman buildah containerd runc; do
 		have $program || packages="$packages $program"
 	done
 	if [ -z "$packages" ]; then return; fi
