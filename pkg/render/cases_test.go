@@ -276,6 +276,7 @@ func cases() map[string]render.Input {
 			emptied(source("gone"), "expired"), rename(source("x", basic("harbor.example.com", "other", "other")), "team-a/x"),
 			rename(source("y", connector.Entry{Key: key("acr.example"), IdentityToken: secret("refresh")}), "cluster:y")),
 	}
+	imgpkgCases(all)
 	mounted := input("buildkitd", corp())
 	mounted.MountPath = "/home/user/.config/buildkit"
 	all["buildkitd-mount-path"] = mounted

@@ -46,6 +46,7 @@ func configurations() []configuration {
 		{name: "docker-config", alias: "registry-config", paths: always(configFile), render: dockerConfig},
 		{name: "dockerd", paths: always(daemonFile, "certs.d/"), render: dockerd},
 		{name: "fields", apart: true, paths: fieldPaths, render: fields},
+		{name: imgpkgName, paths: always(imgpkgFile), render: imgpkgEnv},
 	}
 }
 

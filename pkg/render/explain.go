@@ -82,6 +82,9 @@ type placed struct {
 	host        *host          // nil = all hosts of the plan that have a login
 	credential  bool           // it carries the credential
 	key         *connector.Key // the one entry of the host that it is made from; nil = all
+	// by says it, in a format where not only the host's owner does, or for a
+	// glob, which has no host.
+	by *voice
 }
 
 // place notes what is declared for a host.
@@ -91,6 +94,10 @@ func (o *output) place(p *plan, host int, file, entry string) {
 
 func (at placed) placement() Placement {
 	out := Placement{File: at.file, Entry: at.entry}
+	if at.by != nil {
+		at.apart(&out)
+		return out
+	}
 	hosts := at.plan.hosts
 	if at.host != nil {
 		hosts = []host{*at.host}
@@ -119,6 +126,25 @@ func (at placed) placement() Placement {
 	slices.Sort(out.Rules)
 	out.Rules = slices.Compact(out.Rules)
 	return out
+}
+
+// apart tells of one entry among several of its host.
+func (at placed) apart(out *Placement) {
+	out.Connector = at.by.Connector
+	if at.key == nil {
+		return
+	}
+	out.From = []connector.Key{*at.key}
+	if at.host == nil {
+		return
+	}
+	for _, s := range at.plan.shadowed(at.host) {
+		if s.ByConnector == at.by.Connector && s.By == *at.key {
+			out.Rules = append(out.Rules, s.Rule)
+		}
+	}
+	slices.Sort(out.Rules)
+	out.Rules = slices.Compact(out.Rules)
 }
 
 // shadowed lists what stands back for one host: entries of the owner behind

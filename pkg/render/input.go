@@ -33,9 +33,9 @@ type Source struct {
 	RenewAt    time.Time // zero = not by time
 	// Emptied says why Credential is nil.
 	Emptied string
-	// Claims are the hosts that the emptied credential served: they stay
-	// claimed, so that no later connector's credential takes their place.
-	// Empty = unknown; then all hosts of Registries stay claimed.
+	// Claims are the hosts that the emptied credential served, globs among
+	// them: they stay claimed, so that no later connector's credential takes
+	// their place. Empty = unknown; then all hosts of Registries stay claimed.
 	Claims []string
 }
 

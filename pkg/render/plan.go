@@ -120,14 +120,14 @@ func (s *Source) check() error {
 			return connector.Errorf(connector.ErrInvalid, "connector %s: registries: host %q: write host or host:port in lower case, without a glob", s.Connector, r.Host)
 		}
 	}
-	if i := slices.IndexFunc(s.Claims, func(name string) bool { return !exactHost(name) }); i >= 0 {
+	if i := slices.IndexFunc(s.Claims, func(name string) bool { return !canonicalHost(name) }); i >= 0 {
 		return connector.Errorf(connector.ErrInvalid, "connector %s: claimed host %q is not canonical", s.Connector, s.Claims[i])
 	}
 	if s.Credential == nil {
 		return nil
 	}
 	for _, e := range s.Credential.Entries {
-		if canonical, err := connector.CanonicalHost(e.Key.Host); err != nil || canonical != e.Key.Host {
+		if !canonicalHost(e.Key.Host) {
 			return connector.Errorf(connector.ErrInvalid, "connector %s: issuer %s: entry for %q: the host is not canonical", s.Connector, s.Issuer, e.Key)
 		}
 		if formOf(e) == "" {
@@ -137,9 +137,11 @@ func (s *Source) check() error {
 	return nil
 }
 
-func exactHost(name string) bool {
+func exactHost(name string) bool { return canonicalHost(name) && !strings.Contains(name, "*") }
+
+func canonicalHost(name string) bool {
 	canonical, err := connector.CanonicalHost(name)
-	return err == nil && canonical == name && !strings.Contains(name, "*")
+	return err == nil && canonical == name
 }
 
 func (s *Source) declared() []string {
@@ -150,19 +152,20 @@ func (s *Source) declared() []string {
 	return names
 }
 
-// undeclared returns the first entry whose glob matches no declared host, so
-// that a client that knows only exact hosts cannot be given it.
-func (s *Source) undeclared() (connector.Entry, bool) {
+// undeclared returns the entries whose globs match no declared host, so that a
+// client that knows only exact hosts cannot be given them.
+func (s *Source) undeclared() []connector.Entry {
 	if s.Credential == nil {
-		return connector.Entry{}, false
+		return nil
 	}
 	declared := s.declared()
+	var entries []connector.Entry
 	for _, e := range s.Credential.Entries {
 		if !e.Anonymous && e.Key.HostGlob() && !slices.ContainsFunc(declared, e.Key.MatchesHost) {
-			return e, true
+			entries = append(entries, e)
 		}
 	}
-	return connector.Entry{}, false
+	return entries
 }
 
 // exactHosts refuses what a configuration for clients that know only exact
@@ -170,8 +173,8 @@ func (s *Source) undeclared() (connector.Entry, bool) {
 func (p *plan) exactHosts(configuration string) error {
 	for i := range p.Sources {
 		s := &p.Sources[i]
-		if e, ok := s.undeclared(); ok {
-			return connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: the entry for %s matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries", configuration, s.Connector, e.Key)
+		if entries := s.undeclared(); len(entries) > 0 {
+			return connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: the entry for %s matches none of its declared hosts, and clients look up exact hosts only: list the hosts in spec.registries", configuration, s.Connector, entries[0].Key)
 		}
 	}
 	return nil

@@ -191,7 +191,7 @@ func TestEmptied(t *testing.T) {
 	}
 	want := map[string]bool{
 		".dockerconfigjson": false, "auth.json": false, "registries.conf": true, "buildkitd.toml": false, "config.json": false, "regcred.json": false,
-		"single.example:5000/ca.crt": true, "single.example:5000/hosts.toml": false, "docker.io/hosts.toml": false,
+		"single.example:5000/ca.crt": true, "single.example:5000/hosts.toml": false, "docker.io/hosts.toml": false, "registry.env": false,
 		"ca.crt": true, "certs.d/single.example:5000/ca.crt": true, "certs/single.example:5000.crt": true, "daemon.json": true,
 	}
 	if diff := cmp.Diff(want, unchanged); diff != "" {
@@ -239,7 +239,7 @@ func data(t *testing.T, files render.Files, path string) []byte {
 }
 
 func TestNames(t *testing.T) {
-	if diff := cmp.Diff([]string{"buildkitd", "certs-d", "containerd", "containers-auth", "containers-registries", "docker-config", "dockerd", "fields"}, render.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"buildkitd", "certs-d", "containerd", "containers-auth", "containers-registries", "docker-config", "dockerd", "fields", "imgpkg-env"}, render.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
 	for name, want := range map[string]string{"docker-config": "docker-config", "registry-config": "docker-config", "dockerd": "dockerd", "Dockerd": "", "": ""} {
@@ -267,7 +267,7 @@ func TestAliasAndRepetition(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	const known = "buildkitd, certs-d, containerd, containers-auth, containers-registries, docker-config, dockerd, fields"
+	known := strings.Join(render.Names(), ", ")
 	harbor := source("harbor", basic("harbor.example.com", "robot", "harbor"))
 	text := func(change func(*connector.Entry)) render.Source {
 		e := basic("harbor.example.com", "robot", "harbor")
@@ -336,8 +336,8 @@ func TestErrors(t *testing.T) {
 			`connector ci/harbor: issuer secret: entry for "index.docker.io": the host is not canonical`,
 		},
 		{
-			"claimed glob", input("dockerd", func() render.Source { s := emptied(harbor, "x"); s.Claims = []string{"*"}; return s }()), connector.ErrInvalid,
-			`connector ci/harbor: claimed host "*" is not canonical`,
+			"claimed host not canonical", input("dockerd", func() render.Source { s := emptied(harbor, "x"); s.Claims = []string{"index.docker.io"}; return s }()), connector.ErrInvalid,
+			`connector ci/harbor: claimed host "index.docker.io" is not canonical`,
 		},
 		{
 			"no form", input("dockerd", text(func(e *connector.Entry) { e.Password = connector.Secret{} })), connector.ErrPrecondition,

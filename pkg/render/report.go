@@ -61,10 +61,11 @@ type Omission struct {
 	Host          string        `json:"host"`
 	Connector     connector.Ref `json:"connector"`
 	// What is "mirror", "plainHTTP", "insecureSkipVerify", "ca",
-	// "clientCertificate", or "path" where a credential for some
-	// repositories is offered for the whole host, or none is.
+	// "clientCertificate"; "path" where a credential for some repositories is
+	// offered for others too, or for fewer; "hosts" where one for a glob is
+	// offered to the declared hosts alone.
 	What string `json:"what"`
-	// Value is the mirror's URL or the path; never a secret.
+	// Value is the mirror's URL, the path or the glob; never a secret.
 	Value string `json:"value,omitempty"`
 	Why   string `json:"why"`
 }
@@ -101,8 +102,9 @@ func reportEntries(p *plan) []ReportEntry {
 		if s.Credential == nil {
 			continue
 		}
-		// Formats without credentials carry on where no host matches a glob.
-		if e, ok := s.undeclared(); ok {
+		// Formats without credentials, and those with globs, carry on where no
+		// host matches a glob.
+		for _, e := range s.undeclared() {
 			entries = append(entries, newReportEntry(s, e))
 		}
 	}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 )
@@ -12,6 +13,7 @@ type voice struct {
 	registries map[string]Registry
 	exact      map[string][]connector.Entry // entries without a glob in the host, in order
 	globs      []connector.Entry
+	patterns   []string // the globs of a source that is emptied
 	// claims are the hosts that the source serves with an entry, or served
 	// before it was emptied; a glob claims the declared hosts that it matches,
 	// or see silence.
@@ -30,6 +32,10 @@ func newVoice(s *Source) *voice {
 	}
 	if s.Credential == nil {
 		for _, name := range s.Claims {
+			if strings.Contains(name, "*") {
+				v.patterns = append(v.patterns, name)
+				continue
+			}
 			v.claims[name] = true
 		}
 		for _, r := range s.Registries {

@@ -15,8 +15,8 @@ func TestClaims(t *testing.T) {
 	for _, tc := range []struct{ hosts, want []string }{
 		{nil, nil},
 		{[]string{"d.test"}, []string{"d.test"}},
-		{[]string{"*.example.com"}, []string{"a.example.com", "b.example.com"}},
-		{[]string{"d.test", "*.example.com", "a.example.com"}, []string{"a.example.com", "b.example.com", "d.test"}},
+		{[]string{"*.example.com"}, []string{"*.example.com", "a.example.com", "b.example.com"}},
+		{[]string{"d.test", "*.example.com", "a.example.com"}, []string{"*.example.com", "a.example.com", "b.example.com", "d.test"}},
 	} {
 		if diff := cmp.Diff(tc.want, g.claims(tc.hosts)); diff != "" {
 			t.Errorf("%q, -want +got:\n%s", tc.hosts, diff)

@@ -78,13 +78,13 @@ func (g *grant) empty(s *render.Source, why string) {
 }
 
 // claims are the hosts that an emptied source still keeps from the others: a
-// glob keeps the declared ones that it matches.
+// glob keeps itself, and the declared ones that it matches.
 func (g *grant) claims(hosts []string) []string {
 	var kept []string
 	for _, host := range hosts {
 		key := connector.Key{Host: host}
+		kept = append(kept, host)
 		if !key.HostGlob() {
-			kept = append(kept, host)
 			continue
 		}
 		for _, r := range g.connector.Registries {

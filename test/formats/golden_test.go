@@ -69,7 +69,7 @@ func TestEveryFileHasAReader(t *testing.T) {
 func hasReader(name, path string) bool {
 	base := filepath.Base(path)
 	switch base {
-	case "config.json", ".dockerconfigjson", "daemon.json", "buildkitd.toml", "hosts.toml", "auth.json", "registries.conf", "regcred.json":
+	case "config.json", ".dockerconfigjson", "daemon.json", "buildkitd.toml", "hosts.toml", "auth.json", "registries.conf", "registry.env", "regcred.json":
 		return true
 	case "auth", "username", "password", "token", "registry", "expiry":
 		return fieldsOfVolume[name] != nil

@@ -76,7 +76,9 @@ func FuzzVariables(f *testing.F) {
 // carriers are the configurations that can hold a login.
 func carriers(e connector.Entry) []string {
 	return slices.DeleteFunc(render.Names(), func(name string) bool {
-		return name == "containers-auth" && (!e.RegistryToken.IsZero() || strings.Contains(e.Key.Path, "*"))
+		glob := strings.Contains(e.Key.Path, "*")
+		return name == "containers-auth" && (!e.RegistryToken.IsZero() || glob) ||
+			name == "imgpkg-env" && (glob || strings.HasSuffix(e.Key.Host, "]"))
 	})
 }
 
