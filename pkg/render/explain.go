@@ -70,7 +70,7 @@ func Explain(in Input) (Explanation, error) {
 	slices.SortStableFunc(e.Placements, func(a, b Placement) int { return cmp.Compare(a.File, b.File) })
 	// A file that serves two configurations is told of once.
 	e.Placements = slices.CompactFunc(e.Placements, func(a, b Placement) bool {
-		return a.File == b.File && a.Entry == b.Entry && a.Connector == b.Connector
+		return a.File == b.File && a.Entry == b.Entry && a.Connector == b.Connector && slices.Equal(a.From, b.From)
 	})
 	return e, nil
 }
