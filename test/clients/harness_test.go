@@ -108,10 +108,6 @@ func handWritten(t *testing.T, w *world.World, fields map[string]string) string 
 func trust(t *testing.T, w *world.World) {
 	t.Helper()
 	dir := filepath.Join("/etc/docker/certs.d", w.Registry.Host())
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "ca.crt"), w.CA(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.MkdirAll(dir, 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "ca.crt"), w.CA(), 0o644))
 }

@@ -38,7 +38,7 @@ func newWorld(t *testing.T, life time.Duration) *world.World {
 
 // newDaemon starts a dockerd. Without the machine's root it is nil, and tests
 // that need it skip themselves.
-func newDaemon(t *testing.T) *client.Daemon {
+func newDaemon(t *testing.T, environment ...string) *client.Daemon {
 	t.Helper()
 	if !sandbox.Privileged() {
 		return nil
@@ -49,7 +49,7 @@ func newDaemon(t *testing.T) *client.Daemon {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	daemon, err := client.StartDaemon(ctx, dir)
+	daemon, err := client.StartDaemon(ctx, dir, environment...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func newDaemon(t *testing.T) *client.Daemon {
 // newArchive writes an image that no other test has.
 func newArchive(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "image.tar")
+	path := filepath.Join(openFolder(t), "image.tar")
 	if err := client.WriteArchive(path, t.Name()); err != nil {
 		t.Fatal(err)
 	}

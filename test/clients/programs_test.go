@@ -9,7 +9,9 @@ import (
 // program is a client that the tests run, and what it cannot do.
 type program struct {
 	name string
-	make func(client.Files, *client.Daemon) client.Client
+	// origin says which program it is and where it comes from.
+	origin string
+	make   func(client.Files, *client.Daemon) client.Client
 	// daemon: it needs a dockerd, and so the machine's root.
 	daemon bool
 	// noRegistryToken says why a bearer token does not log it in.
@@ -20,35 +22,35 @@ func programs() []program {
 	const image = "containers/image reads no `registrytoken`"
 	return []program{
 		{
-			name: "docker", daemon: true,
+			name: "docker", origin: "docker CLI with Debian's dockerd", daemon: true,
 			make: func(f client.Files, d *client.Daemon) client.Client { return client.NewDocker(f, d) },
 		},
 		{
-			name: "crane",
+			name: "crane", origin: "module, pinned in `test/clients/go.mod`",
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Crane{Files: f} },
 		},
 		{
-			name: "skopeo", noRegistryToken: image,
+			name: "skopeo", origin: "Debian's package", noRegistryToken: image,
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Skopeo{Files: f} },
 		},
 		{
-			name: "podman", noRegistryToken: image,
+			name: "podman", origin: "Debian's package, without a service", noRegistryToken: image,
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.NewPodman(f) },
 		},
 		{
-			name: "buildah", noRegistryToken: image,
+			name: "buildah", origin: "Debian's package", noRegistryToken: image,
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.NewBuildah(f) },
 		},
 		{
-			name: "regctl", noRegistryToken: "regclient reads no `registrytoken`",
+			name: "regctl", origin: "module, pinned in `test/clients/go.mod`", noRegistryToken: "regclient reads no `registrytoken`",
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Regctl{Files: f} },
 		},
 		{
-			name: "helm",
+			name: "helm", origin: "helm 4, module, pinned in `test/clients/helm/go.mod`",
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Helm{Files: f} },
 		},
 		{
-			name: "oras",
+			name: "oras", origin: "oras-go, the library, in a program of the test's own: the command does not build as a module",
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.ORAS{Files: f} },
 		},
 	}

@@ -84,6 +84,14 @@ func publish(t *testing.T, w *world.World, v kubelet.Volume) {
 	must(t, w.Kubelet.Publish(ctx, v))
 }
 
+// publishSoon mounts a volume whose Connectors may have been written just now.
+func publishSoon(t *testing.T, w *world.World, v kubelet.Volume) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	must(t, child.Until(ctx, func(ctx context.Context) error { return w.Kubelet.Publish(ctx, v) }))
+}
+
 // refused publishes a volume that must be refused with this code and these
 // words, and must leave nothing behind.
 func refused(t *testing.T, w *world.World, v kubelet.Volume, code codes.Code, message string) {

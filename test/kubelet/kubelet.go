@@ -59,6 +59,7 @@ func (k *Kubelet) Register(ctx context.Context) error {
 type Volume struct {
 	Namespace, Pod, ServiceAccount string
 	Name                           string // in the pod's spec
+	FSGroup                        string // of the pod's securityContext; empty = none
 	Attributes                     map[string]string
 }
 
@@ -119,7 +120,7 @@ func (k *Kubelet) Request(v Volume) *csi.NodePublishVolumeRequest {
 	return &csi.NodePublishVolumeRequest{
 		VolumeId: v.ID(), TargetPath: k.Target(v), Readonly: true, VolumeContext: volumeContext,
 		VolumeCapability: &csi.VolumeCapability{
-			AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{}},
+			AccessType: &csi.VolumeCapability_Mount{Mount: &csi.VolumeCapability_MountVolume{VolumeMountGroup: v.FSGroup}},
 			AccessMode: &csi.VolumeCapability_AccessMode{Mode: csi.VolumeCapability_AccessMode_SINGLE_NODE_WRITER},
 		},
 	}

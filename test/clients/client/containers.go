@@ -16,7 +16,7 @@ type Containers struct {
 
 // NewPodman is podman as it runs without a service.
 func NewPodman(files Files) Containers {
-	return Containers{Files: files, program: "podman", storage: []string{"--events-backend=file"}}
+	return Containers{Files: files, program: "podman", storage: []string{"--events-backend=none"}}
 }
 
 // NewBuildah is buildah.
@@ -57,7 +57,10 @@ func (c Containers) stored(ctx context.Context, do func(run func(verb string, ar
 	if err := os.WriteFile(at("policy.json"), []byte(anything), 0o644); err != nil {
 		return err
 	}
-	environment := []string{"REGISTRY_AUTH_FILE=" + c.DockerConfig + "/config.json", "SSL_CERT_FILE=" + c.CA}
+	environment := []string{
+		"REGISTRY_AUTH_FILE=" + c.DockerConfig + "/config.json", "SSL_CERT_FILE=" + c.CA,
+		"XDG_RUNTIME_DIR=" + dir, // a store remembers this folder
+	}
 	return do(func(verb string, arguments ...string) error {
 		options := append([]string{"--storage-driver=vfs", "--root=" + at("root"), "--runroot=" + at("run")}, c.storage...)
 		options = append(options, verb, "--signature-policy="+at("policy.json"))

@@ -21,20 +21,29 @@ func (d Docker) Name() string { return "docker" }
 
 // Push implements Client.
 func (d Docker) Push(ctx context.Context, archive, reference string) error {
+	if err := d.load(ctx, archive, reference); err != nil {
+		return err
+	}
+	return d.run(ctx, "push", reference)
+}
+
+// load gives the archive's image another name. All archives have the same.
+func (d Docker) load(ctx context.Context, archive, reference string) error {
+	d.daemon.naming.Lock()
+	defer d.daemon.naming.Unlock()
 	if err := d.run(ctx, "load", "--input", archive); err != nil {
 		return err
 	}
 	if err := d.run(ctx, "tag", ArchiveName, reference); err != nil {
 		return err
 	}
-	return d.run(ctx, "push", reference)
+	return d.run(ctx, "rmi", "--force", ArchiveName)
 }
 
 // Pull implements Client.
 func (d Docker) Pull(ctx context.Context, reference string) error {
 	// rmi fails when the image is not there, which is what is wanted.
 	_ = d.run(ctx, "rmi", "--force", reference)
-	_ = d.run(ctx, "rmi", "--force", ArchiveName)
 	return d.run(ctx, "pull", reference)
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/regcred/csi-driver-regcred/test/child"
@@ -19,6 +20,7 @@ import (
 type Daemon struct {
 	process *child.Process
 	socket  string
+	naming  sync.Mutex // held where all images have one name
 }
 
 // Dockerd says what a dockerd finds where.
@@ -32,14 +34,17 @@ type Dockerd struct {
 	// Mounts are folders that it alone finds elsewhere, as in a container:
 	// the path where it looks, and what is there.
 	Mounts map[string]string
+	// Environment is added to the tests' own.
+	Environment []string
 }
 
-// StartDaemon runs dockerd in the folder dir and waits until it answers.
-func StartDaemon(ctx context.Context, dir string) (*Daemon, error) {
-	return Dockerd{Dir: dir}.Start(ctx)
+// StartDaemon runs dockerd in the folder dir, with variables added to the
+// tests' own, and waits until it answers.
+func StartDaemon(ctx context.Context, dir string, environment ...string) (*Daemon, error) {
+	return Dockerd{Dir: dir, Environment: environment}.Start(ctx)
 }
 
-// Start runs dockerd and waits until it answers.
+// Start runs dockerd and waits until it answers. Every user may call it.
 func (c Dockerd) Start(ctx context.Context) (*Daemon, error) {
 	at := func(name string) string { return filepath.Join(c.Dir, name) }
 	if err := os.MkdirAll(at("config"), 0o755); err != nil {
@@ -57,6 +62,7 @@ func (c Dockerd) Start(ctx context.Context) (*Daemon, error) {
 	d := &Daemon{socket: at("docker.sock")}
 	cmd := withMounts(c.Mounts, c.Program, "--host=unix://"+d.socket, "--storage-driver=vfs", "--iptables=false", "--ip6tables=false",
 		"--bridge=none", "--data-root="+at("data"), "--exec-root="+at("exec"), "--pidfile="+at("pid"), "--config-file="+c.ConfigFile)
+	cmd.Env = append(os.Environ(), c.Environment...)
 	var err error
 	if d.process, err = child.Start("dockerd", cmd, at("dockerd.log")); err != nil {
 		return nil, err
@@ -68,7 +74,7 @@ func (c Dockerd) Start(ctx context.Context) (*Daemon, error) {
 		d.process.Kill()
 		return nil, err
 	}
-	return d, nil
+	return d, errors.Join(os.Chmod(c.Dir, 0o711), os.Chmod(d.socket, 0o666))
 }
 
 // withMounts runs a program in a mount namespace of its own, where folders

@@ -58,8 +58,8 @@ func (a *Authority) Pool() *x509.CertPool {
 	return pool
 }
 
-// Server makes a certificate and key for one host name, both as PEM.
-func (a *Authority) Server(name string) (certificate, key []byte, err error) {
+// Server makes a certificate and key for host names, both as PEM.
+func (a *Authority) Server(names ...string) (certificate, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
@@ -70,12 +70,12 @@ func (a *Authority) Server(name string) (certificate, key []byte, err error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: name},
+		Subject:      pkix.Name{CommonName: names[0]},
 		NotBefore:    time.Now().Add(-time.Minute),
 		NotAfter:     time.Now().Add(life),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{name},
+		DNSNames:     names,
 	}, a.certificate, private.Public(), a.key)
 	if err != nil {
 		return nil, nil, err

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -26,13 +25,27 @@ import (
 // distribution (registry/auth/token/token.go).
 const Leeway = time.Minute
 
-// Config is what a registry needs to serve.
+// Config is what a registry needs to serve. Its users log in with bearer
+// tokens (Realm and Tokens) or with a password each (Users).
 type Config struct {
-	Dir       string // for its files, exists
-	Host      string // host:port, where it listens and how clients call it
-	Realm     string // the URL of the token server
-	Tokens    *tokenserver.Server
+	Dir       string   // for its files, exists
+	Host      string   // host:port, where it listens and how clients call it
+	Aliases   []string // further host names in its certificate
 	Authority *pki.Authority
+
+	Realm  string // the URL of the token server
+	Tokens *tokenserver.Server
+
+	Users map[string]string // user → password
+
+	// Upstream makes it a pull-through mirror.
+	Upstream *Upstream
+}
+
+// Upstream is the registry behind a mirror, and the mirror's own login there.
+type Upstream struct {
+	URL, User, Password string
+	CAFile              string
 }
 
 // Server is a running registry.
@@ -42,40 +55,32 @@ type Server struct {
 	client  *http.Client
 }
 
-const configuration = `version: 0.1
-log: {level: info, accesslog: {disabled: false}}
-storage: {inmemory: {}}
-http:
-  addr: %q
-  secret: not-shared-with-another-registry
-  tls: {certificate: %q, key: %q}
-auth:
-  token: {realm: %q, service: %q, issuer: %q, jwks: %q, signingalgorithms: [RS256]}
-`
-
 // Start runs a registry and waits until it answers.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	name, _, err := net.SplitHostPort(c.Host)
 	if err != nil {
 		return nil, err
 	}
-	certificate, key, err := c.Authority.Server(name)
+	certificate, key, err := c.Authority.Server(append([]string{name}, c.Aliases...)...)
 	if err != nil {
 		return nil, err
 	}
 	at := func(name string) string { return filepath.Join(c.Dir, name) }
-	tokens := c.Tokens.Config()
-	for path, content := range map[string][]byte{
-		at("tls.crt"): certificate, at("tls.key"): key, at("jwks.json"): c.Tokens.JWKS(),
-		at("config.yml"): fmt.Appendf(nil, configuration, c.Host, at("tls.crt"), at("tls.key"),
-			c.Realm, tokens.Service, tokens.Issuer, at("jwks.json")),
-	} {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
+	files := map[string][]byte{tlsCertificate: certificate, tlsKey: key}
+	if err := c.configure(files); err != nil {
+		return nil, err
+	}
+	for name, content := range files {
+		if err := os.WriteFile(at(name), content, 0o600); err != nil {
 			return nil, err
 		}
 	}
-	cmd := exec.Command("registry", "serve", at("config.yml"))
+	cmd := exec.Command("registry", "serve", configFile)
+	cmd.Dir = c.Dir
 	cmd.Env = append(os.Environ(), "OTEL_TRACES_EXPORTER=none")
+	if c.Upstream != nil {
+		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+c.Upstream.CAFile)
+	}
 	process, err := child.Start("registry", cmd, at("registry.log"))
 	if err != nil {
 		return nil, err

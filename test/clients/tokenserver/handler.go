@@ -127,7 +127,7 @@ func (s *Server) get(r *http.Request) (answer, error) {
 
 // post is the flow of distribution's OAuth2 specification.
 func (s *Server) post(r *http.Request) (answer, error) {
-	header := r.Header.Get("Content-Type") // BuildKit adds a charset
+	header := r.Header.Get("Content-Type") // BuildKit and regctl add a charset
 	if kind, _, err := mime.ParseMediaType(header); err != nil || kind != "application/x-www-form-urlencoded" {
 		return answer{}, bad("content type %q", header)
 	}

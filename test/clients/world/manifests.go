@@ -65,6 +65,12 @@ stringData:
 // Connector is the manifest of a Connector for the world's registry. The rest
 // is the remainder of its spec in YAML, such as "issuer: {secret: {name: x}}".
 func (w *World) Connector(namespace, name, rest string) string {
+	return ConnectorFor(w.Registry.Host(), namespace, name, rest)
+}
+
+// ConnectorFor is the manifest of a Connector for a host whose certificate is
+// of a world's authority.
+func ConnectorFor(host, namespace, name, rest string) string {
 	return fmt.Sprintf(`apiVersion: regcred.dev/v1alpha1
 kind: Connector
 metadata: {name: %s, namespace: %s}
@@ -72,7 +78,7 @@ spec:
   registries:
   - host: %s
     tls: {caConfigMapRef: {name: registry-ca, key: ca.crt}}
-%s`, name, namespace, w.Registry.Host(), indent([]byte(rest), "  "))
+%s`, name, namespace, host, indent([]byte(rest), "  "))
 }
 
 func indent(text []byte, by string) string {

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -22,28 +23,43 @@ import (
 	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
-// The host names of a world; the sandbox must resolve both.
+// The host names of a world; the sandbox must resolve them. The token server
+// is of the registry's domain: a mirror (distribution) logs in to no other.
 const (
-	registryName = "registry.test"
-	tokensName   = "auth.test"
+	registryName  = "registry.test"
+	tokensName    = "auth.registry.test"
+	passwordsName = "htpasswd.test"
+	mirrorName    = "mirror.test"
 )
 
 // Hosts are the host names that the sandbox must know. The token server is a
 // public service: oras-go follows a registry to another host only there.
 func Hosts() map[string]string {
-	return map[string]string{registryName: sandbox.PrivateAddress, tokensName: sandbox.PublicAddress}
+	hosts := map[string]string{
+		registryName: sandbox.PrivateAddress, passwordsName: sandbox.PrivateAddress, mirrorName: sandbox.PrivateAddress,
+		tokensName: sandbox.PublicAddress,
+	}
+	maps.Copy(hosts, hubHosts())
+	return hosts
 }
 
-// World is a registry with its token server and, once started, a driver.
+// World is a registry with its token server and, once started, other
+// registries and a driver.
 type World struct {
 	Tokens   *tokenserver.Server
 	Registry *registry.Server
-	Driver   *driver.Driver   // nil before StartDriver
-	Kubelet  *kubelet.Kubelet // nil before StartDriver
+	// Passwords is a registry with htpasswd, Mirror a pull-through mirror of
+	// Registry, Hub an imitation of Docker Hub with a token server of its own.
+	// Each is nil before it is started.
+	Passwords, Mirror, Hub *registry.Server
+	HubTokens              *tokenserver.Server
+
+	Driver  *driver.Driver   // nil before StartDriver
+	Kubelet *kubelet.Kubelet // nil before StartDriver
 
 	dir        string
 	authority  *pki.Authority
-	serving    *http.Server
+	serving    []*http.Server
 	tokensHost string
 }
 
@@ -72,7 +88,7 @@ func New(ctx context.Context, life time.Duration) (_ *World, err error) {
 	if w.Tokens, err = tokenserver.New(tokenserver.Config{Issuer: "regcred test tokens", Service: registryName, Life: life}); err != nil {
 		return w, err
 	}
-	if err := w.serveTokens(); err != nil {
+	if w.tokensHost, err = w.serveTokens(w.Tokens, tokensName, sandbox.PublicAddress, "0"); err != nil {
 		return w, err
 	}
 	host, err := freeHost(registryName)
@@ -85,26 +101,26 @@ func New(ctx context.Context, life time.Duration) (_ *World, err error) {
 	return w, err
 }
 
-// serveTokens starts the token server.
-func (w *World) serveTokens() error {
-	config, err := w.authority.TLS(tokensName)
+// serveTokens starts a token server and returns how clients call it.
+func (w *World) serveTokens(tokens *tokenserver.Server, name, address, port string) (host string, err error) {
+	config, err := w.authority.TLS(name)
 	if err != nil {
-		return err
+		return "", err
 	}
-	listener, err := tls.Listen("tcp", net.JoinHostPort(sandbox.PublicAddress, "0"), config)
+	listener, err := tls.Listen("tcp", net.JoinHostPort(address, port), config)
 	if err != nil {
-		return err
+		return "", err
 	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
+	_, port, err = net.SplitHostPort(listener.Addr().String())
 	if err != nil {
-		return err
+		return "", err
 	}
-	w.tokensHost = net.JoinHostPort(tokensName, port)
 	mux := http.NewServeMux()
-	mux.Handle("/token", w.Tokens)
-	w.serving = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = w.serving.Serve(listener) }() // ends with Close
-	return nil
+	mux.Handle("/token", tokens)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	w.serving = append(w.serving, server)
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	return net.JoinHostPort(name, port), nil
 }
 
 // StartDriver starts the driver with the flags that a world needs and more.
@@ -131,11 +147,13 @@ func (w *World) Close() error {
 	if w.Driver != nil {
 		errs = append(errs, w.Driver.Stop())
 	}
-	if w.Registry != nil {
-		w.Registry.Close()
+	for _, r := range []*registry.Server{w.Mirror, w.Hub, w.Passwords, w.Registry} {
+		if r != nil {
+			r.Close()
+		}
 	}
-	if w.serving != nil {
-		errs = append(errs, w.serving.Close())
+	for _, server := range w.serving {
+		errs = append(errs, server.Close())
 	}
 	return errors.Join(errs...)
 }

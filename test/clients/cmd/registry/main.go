@@ -1,5 +1,5 @@
 // Command registry is the CNCF distribution registry with the parts that the
-// tests use: token authentication and the in-memory storage. The official
+// tests use: tokens, htpasswd and the in-memory storage. The official
 // command compiles the SDKs of three clouds as well, which takes minutes.
 package main
 
@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/distribution/distribution/v3/registry"
+	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd"
 	_ "github.com/distribution/distribution/v3/registry/auth/token"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
 )

@@ -1,0 +1,181 @@
+package clients
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/regcred/csi-driver-regcred/test/clients/client"
+	"github.com/regcred/csi-driver-regcred/test/clients/world"
+)
+
+func nobody(program) string { return "" }
+
+func situations() []situation {
+	return []situation{
+		{
+			name: "login", means: "pushes and pulls with a user and a password, which it takes to the registry's token server",
+			prepare: uses("logins", func(s *stage) string { return s.Registry.Host() }), cannot: nobody,
+		},
+		{
+			name: "htpasswd", means: "pushes and pulls with a user and a password at a registry that wants HTTP Basic authentication",
+			prepare: uses("passwords", func(s *stage) string { return s.Passwords.Host() }), cannot: nobody,
+		},
+		{
+			name: "bearer", means: "pushes and pulls with a short-lived bearer token (`registrytoken`)",
+			prepare: uses("tokens", func(s *stage) string { return s.Registry.Host() }),
+			cannot:  func(p program) string { return p.noRegistryToken },
+		},
+		{
+			name: "identity", means: "pushes and pulls with a refresh token (`identitytoken`) instead of the password",
+			prepare: uses("identity", func(s *stage) string { return s.Registry.Host() }), cannot: nobody,
+		},
+		{
+			name: "Docker Hub", means: "pushes to and pulls from `docker.io`, by its own name and the names behind it",
+			prepare: uses("hub", func(*stage) string { return "docker.io" }), cannot: nobody,
+		},
+		{
+			name: "mirror", means: "pulls through a mirror with the mirror's own login",
+			prepare: mirror, cannot: nobody,
+		},
+		{
+			name: "several", means: "pushes to and pulls from two registries with one volume",
+			prepare: several, cannot: nobody,
+		},
+		{
+			name: "anonymous", means: "pulls what is public without a login, and is refused elsewhere",
+			prepare: anonymous, cannot: nobody,
+		},
+		{
+			name: "wrong", means: "is refused with a wrong password, also what it could pull without any",
+			prepare: wrong, cannot: nobody,
+		},
+		{
+			name: "fsGroup", means: "pushes and pulls as user 1000 whose pod has an fsGroup",
+			prepare: fsGroup, cannot: nobody,
+		},
+		{
+			name: "rotation", means: "pulls again and again while the login changes all the time, and is never refused",
+			prepare: rotation, cannot: nobody,
+		},
+		{
+			name: "emptied", means: "goes on with what is public once the volume is emptied, and is refused elsewhere",
+			prepare: emptied, cannot: nobody,
+		},
+		{
+			name: "subPath", means: "follows a new password in a `config.json` mounted by subPath",
+			prepare: subPath, cannot: func(program) string {
+				return "a file mounted by subPath never changes: it shows the first login until the pod ends"
+			},
+		},
+	}
+}
+
+// uses is for a client that has a login and needs nothing else.
+func uses(connector string, host func(*stage) string) func(*testing.T, *stage) func(*testing.T, program) error {
+	return func(t *testing.T, s *stage) func(*testing.T, program) error {
+		files := s.published(t, connector, connector)
+		return func(t *testing.T, p program) error {
+			return works(t, p.with(t, files, s.daemon), host(s)+"/team/app")
+		}
+	}
+}
+
+func mirror(t *testing.T, s *stage) func(*testing.T, program) error {
+	files := s.published(t, "mirror", "mirror")
+	return func(t *testing.T, p program) error {
+		return p.with(t, files, s.daemon).Pull(t.Context(), s.Mirror.Host()+"/team/app:"+seed)
+	}
+}
+
+func several(t *testing.T, s *stage) func(*testing.T, program) error {
+	files := s.published(t, "several", "logins,passwords")
+	return func(t *testing.T, p program) error {
+		c := p.with(t, files, s.daemon)
+		if err := works(t, c, s.Registry.Host()+"/team/app"); err != nil {
+			return err
+		}
+		return works(t, c, s.Passwords.Host()+"/team/app")
+	}
+}
+
+func anonymous(t *testing.T, s *stage) func(*testing.T, program) error {
+	files := s.published(t, "anonymous", "anonymous")
+	return func(t *testing.T, p program) error { return s.onlyPublic(t, p.with(t, files, s.daemon)) }
+}
+
+// onlyPublic: the client gets what everybody gets.
+func (s *stage) onlyPublic(t *testing.T, c client.Client) error {
+	t.Helper()
+	if err := c.Pull(t.Context(), s.Image("team/public", seed)); err != nil {
+		return fmt.Errorf("pulling what is public: %w", err)
+	}
+	if err := letsNobodyIn("a pull", c.Pull(t.Context(), s.Image("team/app", seed))); err != nil {
+		return err
+	}
+	return letsNobodyIn("a push", c.Push(t.Context(), newArchive(t), s.Image("team/public", c.Name())))
+}
+
+func wrong(t *testing.T, s *stage) func(*testing.T, program) error {
+	files := s.published(t, "wrong", "wrong")
+	return func(t *testing.T, p program) error {
+		c := p.with(t, files, s.daemon)
+		for _, repository := range []string{"team/app", "team/public"} {
+			if err := letsNobodyIn("a pull", c.Pull(t.Context(), s.Image(repository, seed))); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func fsGroup(t *testing.T, s *stage) func(*testing.T, program) error {
+	const uid, group = 1000, 2000
+	v := aVolume("group", "logins")
+	v.FSGroup = fmt.Sprint(group)
+	publish(t, s.World, v)
+	at := mounted(t, s.Kubelet.Target(v))
+	files := client.Files{DockerConfig: at, CA: filepath.Join(at, "ca.crt"), User: &client.User{UID: uid, FSGroup: group}}
+	return func(t *testing.T, p program) error {
+		return works(t, p.with(t, files, s.daemon), s.Registry.Host()+"/team/app")
+	}
+}
+
+func emptied(t *testing.T, s *stage) func(*testing.T, program) error {
+	const spec = "issuer: {secret: {name: login}}\n"
+	write(t, s.World, "leaving", s.Connector(namespace, "leaving", spec))
+	v := aVolume("emptied", "leaving")
+	publishSoon(t, s.World, v)
+	if !isLogin(user, password)(shown(t, s.World, v)) {
+		t.Fatal("config.json does not show the login at first")
+	}
+	write(t, s.World, "leaving", s.Connector(namespace, "leaving", spec+"access: [{namespaces: [elsewhere]}]"))
+	awaitEntry(t, s.World, v, within, func(e entry) bool { return e == entry{} })
+	files := filesOf(s.World, v)
+	return func(t *testing.T, p program) error { return s.onlyPublic(t, p.with(t, files, s.daemon)) }
+}
+
+// subPath gives each client a user of its own, whose password then changes.
+func subPath(_ *testing.T, s *stage) func(*testing.T, program) error {
+	return func(t *testing.T, p program) error {
+		name := "sub-" + p.name
+		s.Tokens.SetPassword(name, password)
+		s.Tokens.Grant(name, "team/app", "pull")
+		write(t, s.World, name+"-login", world.Login(namespace, name+"-login", name, password))
+		write(t, s.World, name, s.Connector(namespace, name, "issuer: {secret: {name: "+name+"-login}}"))
+		v := aVolume(name, name)
+		publishSoon(t, s.World, v)
+		whole := filesOf(s.World, v)
+		file := whole
+		file.DockerConfig = filepath.Dir(mounted(t, filepath.Join(whole.DockerConfig, "config.json")))
+		pull := func(files client.Files) error {
+			return p.with(t, files, s.daemon).Pull(t.Context(), s.Image("team/app", seed))
+		}
+		must(t, pull(file))
+		s.Tokens.SetPassword(name, changed)
+		write(t, s.World, name+"-login", world.Login(namespace, name+"-login", name, changed))
+		awaitEntry(t, s.World, v, within, isLogin(name, changed))
+		must(t, pull(whole))
+		return pull(file)
+	}
+}
