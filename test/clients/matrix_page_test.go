@@ -75,7 +75,7 @@ func (r *results) markdown() (text string, complete bool) {
 	}
 	out.WriteString("\n")
 	for i, reason := range reasons {
-		fmt.Fprintf(&out, "%d. %s\n", i+1, capital(reason))
+		fmt.Fprintf(&out, "%d. %s\n", i+1, reason)
 	}
 	out.WriteString("\nA client with a yes\n\n")
 	for _, s := range situations() {
@@ -87,12 +87,4 @@ func (r *results) markdown() (text string, complete bool) {
 	}
 	out.WriteString("\n")
 	return out.String(), true
-}
-
-// capital begins a sentence, unless it begins with a name or code.
-func capital(text string) string {
-	if strings.Contains(strings.Fields(text)[0], "/") {
-		return text
-	}
-	return strings.ToUpper(text[:1]) + text[1:]
 }

@@ -19,7 +19,7 @@ type program struct {
 }
 
 func programs() []program {
-	const image = "containers/image reads no `registrytoken`"
+	const image = "containers/image, the library of these three, reads no `registrytoken`"
 	return []program{
 		{
 			name: "docker", origin: "docker CLI with Debian's dockerd", daemon: true,
@@ -42,7 +42,7 @@ func programs() []program {
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.NewBuildah(f) },
 		},
 		{
-			name: "regctl", origin: "module, pinned in `test/clients/go.mod`", noRegistryToken: "regclient reads no `registrytoken`",
+			name: "regctl", origin: "module, pinned in `test/clients/go.mod`", noRegistryToken: "regctl reads no `registrytoken`",
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Regctl{Files: f} },
 		},
 		{

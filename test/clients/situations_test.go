@@ -65,7 +65,7 @@ func situations() []situation {
 		{
 			name: "subPath", means: "follows a new password in a `config.json` mounted by subPath",
 			prepare: subPath, cannot: func(program) string {
-				return "a file mounted by subPath never changes: it shows the first login until the pod ends"
+				return "a file mounted by subPath does not follow: mount the whole volume"
 			},
 		},
 	}
