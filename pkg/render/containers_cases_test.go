@@ -33,7 +33,7 @@ func containersCases() map[string]render.Input {
 			render.Registry{Host: "cache", PlainHTTP: true, Mirrors: []string{"https://mirror.example/cache"}},
 			render.Registry{Host: "ghcr.io", Mirrors: []string{
 				"https://mirror.example/ghcr", "http://plain.example/", "https://plain.example", "https://MIRROR.example/a/b/?x=" + canary + "query",
-				"https://mirror.example/Upper", "http://cache", "https://[fd00::2]:5000", "https://my_mirror:5000",
+				"https://mirror.example/Upper", "http://cache", "https://[fd00::2]:5000", "https://my_mirror:5000", "https://under_score.example/hub",
 				"https://registry-1.docker.io", "https://registry-1.docker.io/ghcr", "http://undeclared.example:3128",
 			}},
 		)),
@@ -65,6 +65,8 @@ func paths() render.Source {
 		anonymous("quiet.example/pub-*"), anonymous("quiet.example"),
 		// A literal host comes before a longer path on a glob.
 		basic("literal.example/team", "literal", "literal"), basic("*.example/team/app", "never", "never"),
+		// All of it is covered by the absence before it, under which no login is.
+		anonymous("shut.example/*"), basic("shut.*/team", "never", "never"),
 		connector.Entry{Key: key("acr.example/team"), IdentityToken: secret("refresh")},
-	), hosts("idle.example", "literal.example")...)
+	), hosts("idle.example", "literal.example", "shut.example")...)
 }

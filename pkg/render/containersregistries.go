@@ -40,7 +40,10 @@ type mirrorConf struct {
 // port has a section of its own wherever the bare name has one: the longer
 // prefix wins.
 func containersRegistries(p *plan) (output, error) {
-	const name = "containers-registries"
+	const (
+		name      = "containers-registries"
+		elsewhere = "registries.conf holds no certificates: mount a volume with configuration certs-d at /etc/containers/certs.d"
+	)
 	var out output
 	var config registriesConf
 	sections := make(map[string]bool)
@@ -48,9 +51,13 @@ func containersRegistries(p *plan) (output, error) {
 		unnamed := unreferableHost(h.name)
 		mirrors, omitted := p.mirrors(name, h, func(m mirror) string { return cmp.Or(unnamed, unreferable(m.imageLocation())) })
 		out.omitted = append(out.omitted, omitted...)
-		out.omitted = append(out.omitted, h.beyondRegistries(name, unnamed)...)
+		out.omit(name, h, cmp.Or(unnamed, elsewhere), h.certificates()...)
+		if unnamed != "" {
+			out.omit(name, h, unnamed, h.flags()...)
+			continue
+		}
 		bare, _ := connector.SplitPort(h.name)
-		if unnamed != "" || !h.insecure() && len(mirrors) == 0 && !sections[bare] {
+		if !h.insecure() && len(mirrors) == 0 && !sections[bare] {
 			continue
 		}
 		r := registryConf{Prefix: h.name, Location: h.name, Insecure: h.insecure()}
@@ -66,7 +73,7 @@ func containersRegistries(p *plan) (output, error) {
 	return out, err
 }
 
-func (h host) insecure() bool { return h.registry.PlainHTTP || h.registry.InsecureSkipVerify }
+func (h host) insecure() bool { return len(h.flags()) > 0 }
 
 // insecureMirror follows the entry of the mirror's own host; where no
 // connector speaks for it, the URL.
@@ -75,31 +82,6 @@ func (p *plan) insecureMirror(m mirror) bool {
 		return h.insecure()
 	}
 	return m.scheme == "http"
-}
-
-// beyondRegistries lists what is declared for a host and has no place in
-// registries.conf; unnamed says why nothing has.
-func (h host) beyondRegistries(configuration, unnamed string) []Omission {
-	const certificates = "registries.conf holds no certificates: mount a volume with configuration certs-d at /etc/containers/certs.d"
-	_, _, pair := h.clientPair()
-	var all []Omission
-	for _, setting := range []struct {
-		what string
-		set  bool
-		why  string
-	}{
-		{"plainHTTP", h.registry.PlainHTTP, unnamed},
-		{"insecureSkipVerify", h.registry.InsecureSkipVerify, unnamed},
-		{"ca", len(h.authorities) > 0, cmp.Or(unnamed, certificates)},
-		{"clientCertificate", pair, cmp.Or(unnamed, certificates)},
-	} {
-		if setting.set && setting.why != "" {
-			all = append(all, Omission{
-				Configuration: configuration, Host: h.name, Connector: h.owner.Connector, What: setting.what, Why: setting.why,
-			})
-		}
-	}
-	return all
 }
 
 // imageLocation is the location with the name that containers/image has for
@@ -124,7 +106,9 @@ func unreferable(location string) string {
 	if strings.HasPrefix(location, "[") {
 		return "podman, buildah and skopeo know no image reference with an IPv6 address"
 	}
-	if _, err := reference.ParseNamed(location + "/image"); err != nil {
+	host, _, _ := strings.Cut(location, "/")
+	// What is no host, for its underscore, could pass for a repository's name.
+	if named, err := reference.ParseNamed(location + "/image"); err != nil || reference.Domain(named) != host {
 		return "podman, buildah and skopeo know no image reference like " + location + "/image: a host needs a dot or a port and no underscore, a path is that of a repository"
 	}
 	return ""

@@ -202,7 +202,8 @@ func checkRegistries(t *testing.T, text []byte, host string) {
 			t.Errorf("the sections of %q: %+v", host, config.Registries)
 		}
 		for _, m := range r.Mirrors {
-			if _, err := reference.ParseNamed(m.Location + "/team/app"); err != nil {
+			at, _, _ := strings.Cut(m.Location, "/")
+			if named, err := reference.ParseNamed(m.Location + "/team/app"); err != nil || reference.Domain(named) != at {
 				t.Errorf("a mirror %q: %v", m.Location, err)
 			}
 		}

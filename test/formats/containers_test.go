@@ -62,6 +62,7 @@ var authJSONs = map[string]auths{
 		"quiet.example/pub-a": {}, "quiet.example/x": {},
 		"idle.example": basic("wide", "wide"), "idle.example/root/x": basic("wide", "wide"), "idle.example/deep/a/x": basic("wide", "wide"),
 		"idle.example/team": basic("wide", "wide"), "idle.example/team/app": basic("never", "never"),
+		"shut.example/team": {}, "shut.example/x/y": {},
 		"literal.example/team/app": basic("literal", "literal"), "literal.example/team": basic("literal", "literal"), "literal.example/x": {},
 		"acr.example/team/x": {User: "<token>", Identity: "s3cr3t-refresh"}, "acr.example/x": {},
 	},
@@ -257,6 +258,9 @@ func readSection(t *testing.T, sys *types.SystemContext, host string) section {
 		}
 		out = section{Insecure: r.Insecure}
 		for _, s := range slices.Delete(sources, len(sources)-1, len(sources)) {
+			if domain, _, _ := strings.Cut(s.Endpoint.Location, "/"); reference.Domain(s.Reference) != domain {
+				t.Errorf("mirror %s of %s is called at %q", s.Endpoint.Location, host, reference.Domain(s.Reference))
+			}
 			out.Mirrors = append(out.Mirrors, source{s.Reference.String(), s.Endpoint.Insecure})
 		}
 	}
