@@ -37,14 +37,14 @@ test: needs setup build lint verify unit modules ## Everything that must hold be
 	@echo "make test: all good"
 
 .PHONY: test-all
-test-all: test race fuzz ## make test, the race detector and every fuzz target
+test-all: test long race fuzz ## make test, the long tests, the race detector and every fuzz target
 	@echo "make test-all: all good"
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## Lint all modules (the first time it builds the linter: minutes)
 	$< run ./...
 	@for module in $(MODULES); do \
-		echo "linting $$module"; (cd $$module && ../../$< run --config ../../.golangci.yml ./...); \
+		echo "linting $$module"; (cd $$module && "$(CURDIR)/$<" run --config "$(CURDIR)/.golangci.yml" ./...); \
 	done
 
 .PHONY: unit
@@ -57,6 +57,11 @@ modules: ## Tests of all modules under test/
 	@for module in $(MODULES); do \
 		echo "testing $$module"; $(GO) test -C $$module -count=1 ./...; \
 	done
+	@echo "left to make test-all: a build that outlives three passwords, 18 minutes (make long)"
+
+.PHONY: long
+long: setup ## Tests that wait for a client's own pace: a build longer than three lives of its password
+	REGCRED_LONG=1 $(GO) test -C test/clients -count=1 -timeout 40m -v -run 'Long$$' .
 
 .PHONY: crash abuse soak model
 crash: ## Kill the driver before every system call, and at random under load
