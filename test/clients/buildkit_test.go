@@ -94,12 +94,12 @@ func newBuildNode(t *testing.T, life time.Duration, known connectors) *world.Wor
 	w.Tokens.SetPassword(secondUser, secondPassword)
 	w.Tokens.Grant(secondUser, "team/app", "pull", "push")
 	w.Tokens.Grant(secondUser, "team/base", "pull")
-	pushBase(t, w, "team/base")
+	pushBase(t, w, "team/base", "1")
 	return w
 }
 
 // pushBase pushes the base image as somebody else than the team.
-func pushBase(t *testing.T, w *world.World, repository string) {
+func pushBase(t *testing.T, w *world.World, repository, tag string) {
 	t.Helper()
 	w.Tokens.SetPassword("owner", canary+"owner")
 	w.Tokens.Grant("owner", repository, "pull", "push")
@@ -108,7 +108,7 @@ func pushBase(t *testing.T, w *world.World, repository string) {
 	owner := client.Crane{Files: client.Files{DockerConfig: handWritten(t, w, map[string]string{
 		"username": "owner", "password": canary + "owner",
 	}), CA: w.CAFile()}}
-	must(t, owner.Push(t.Context(), archive, w.Image(repository, "1")))
+	must(t, owner.Push(t.Context(), archive, w.Image(repository, tag)))
 }
 
 // builder is a container with a buildkitd, which gets nothing but a volume.
@@ -151,7 +151,7 @@ func startBuilder(t *testing.T, w *world.World, v kubelet.Volume, path string) *
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	daemon, err := client.StartBuildkit(ctx, dir, filepath.Join(path, "buildkitd.toml"), "regcred-"+filepath.Base(filepath.Dir(w.KubeletDir())))
+	daemon, err := client.StartBuildkit(ctx, dir, filepath.Join(path, "buildkitd.toml"), sandbox.Cgroup()+"/"+filepath.Base(filepath.Dir(w.KubeletDir())))
 	must(t, err)
 	b := &builder{Buildkit: daemon}
 	running := true

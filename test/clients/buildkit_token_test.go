@@ -62,6 +62,41 @@ func TestBuildkitTokens(t *testing.T) {
 	nothingLeft(t, w)
 }
 
+// Clients of one buildkitd: what buildkitd fetched with a password it uses for
+// that client alone, but a bearer token out of config.json also for pulls of a
+// client without any login, as long as it keeps it (54 s).
+func TestBuildkitShared(t *testing.T) {
+	t.Parallel()
+	w := newBuildNode(t, time.Minute, connectors{"tokens": buildTokens("pull"), "logins": longLogin})
+	stranger := handWritten(t, w, map[string]string{})
+	for connector, refused := range map[string]string{
+		"logins": "team%2Fbase%3Apull",       // the stranger cannot pull
+		"tokens": "team%2Fapp%3Apull%2Cpush", // but only not push
+	} {
+		t.Run(connector, func(t *testing.T) {
+			v := aVolume(connector, connector)
+			publish(t, w, v)
+			daemon := newBuilder(t, w, "/run/shared/"+connector)
+			owner := client.Buildctl{Files: filesOf(w, v), Daemon: daemon.Buildkit}
+			if err := owner.Run(t.Context(), build(w, connector)); connector == "logins" {
+				must(t, err)
+			} else if want := "error: failed to solve: failed to push " + w.Image("team/app", connector) + ": push access denied, repository does not exist or may require authorization: " +
+				"server message: insufficient_scope: authorization failed"; complaint(t, err) != want {
+				t.Errorf("the owner of a token that must not push is told\n\t%s\nwant\n\t%s", complaint(t, err), want)
+			}
+			other := client.Buildctl{Files: client.Files{DockerConfig: stranger, CA: w.CAFile()}, Daemon: daemon.Buildkit}
+			want := "error: failed to solve: failed to fetch anonymous token: unexpected status from GET request to https://" + w.TokensHost() +
+				"/token?scope=repository%3A" + refused + "&service=registry.test: 401 Unauthorized"
+			if got := complaint(t, other.Run(t.Context(), build(w, "stranger"))); got != want {
+				t.Errorf("the stranger is told\n\t%s\nwant\n\t%s", got, want)
+			}
+			daemon.end(t)
+			unpublish(t, w, v)
+		})
+	}
+	nothingLeft(t, w)
+}
+
 // buildTokens is a Connector that gives out bearer tokens with which a build
 // can pull the base image, and do what the actions say with its result.
 func buildTokens(actions string) string {

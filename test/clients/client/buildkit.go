@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/regcred/csi-driver-regcred/test/child"
+	"github.com/regcred/csi-driver-regcred/test/clients/sandbox"
 )
 
 // Buildkit is a buildkitd that runs its steps with runc, in the network of who
@@ -71,7 +69,7 @@ func (b *Buildkit) Close() error {
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 1 {
 		err = nil // so it ends whenever it is told to end
 	}
-	err = errors.Join(err, removeCgroups(b.cgroup))
+	err = errors.Join(err, sandbox.RemoveCgroup(b.cgroup))
 	table, read := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(table)) {
 		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], b.dir+"/") {
@@ -79,43 +77,6 @@ func (b *Buildkit) Close() error {
 		}
 	}
 	return errors.Join(err, read, os.RemoveAll(b.dir))
-}
-
-// removeCgroups removes a cgroup of every hierarchy with those below it, and
-// ends what a buildkitd that had to be killed left running in them.
-func removeCgroups(name string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	return child.Until(ctx, func(context.Context) error { // a process leaves its cgroup some time after its end
-		var err error
-		for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
-			roots, _ := filepath.Glob(pattern + name) // the pattern is good
-			for _, root := range roots {
-				err = errors.Join(err, removeCgroup(root))
-			}
-		}
-		return err
-	})
-}
-
-func removeCgroup(root string) error {
-	var all []string
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			all = append(all, path)
-		}
-		return err
-	})
-	for _, path := range slices.Backward(all) { // children first
-		members, _ := os.ReadFile(filepath.Join(path, "cgroup.procs")) // what stays is told by the removal
-		for field := range strings.FieldsSeq(string(members)) {
-			if pid, wrong := strconv.Atoi(field); wrong == nil && pid > 0 {
-				_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended meanwhile
-			}
-		}
-		err = errors.Join(err, os.Remove(path))
-	}
-	return err
 }
 
 // Build is what a build is to do.

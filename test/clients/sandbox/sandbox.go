@@ -1,7 +1,8 @@
 // Package sandbox runs a program in mount, network and process namespaces of
 // its own: as root when root started it, else in a user namespace where it
 // only looks like root. Whatever the program mounts, listens on or starts is
-// gone when it ends, however it ends. It knows nothing of registries.
+// gone when it ends, however it ends; so are the cgroups of its containers. It
+// knows nothing of registries.
 package sandbox
 
 import (
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 )
@@ -23,6 +25,9 @@ const (
 	// follow a registry into a private network (RFC 5737 keeps it for examples).
 	PublicAddress = "203.0.113.1"
 )
+
+// prefix starts the names of a sandbox's folder and cgroup.
+const prefix = "regcred-"
 
 // inside marks the second run, with the way it got its privileges.
 const inside = "REGCRED_SANDBOX"
@@ -60,11 +65,11 @@ func fail(err error) int {
 // again runs this program in new namespaces, waits for it and removes its
 // folder. Signals are passed on, so that it can end in its own way.
 func again(programs string) (code int, err error) {
-	dir, err := os.MkdirTemp("", "regcred-")
+	dir, err := os.MkdirTemp("", prefix)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, RemoveCgroup(filepath.Base(dir)), os.RemoveAll(dir)) }()
 
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
