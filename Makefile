@@ -23,8 +23,8 @@ BENCHTIME ?= 1s
 ##@ Try
 
 .PHONY: build
-build: ## Build bin/csi-driver, static
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/csi-driver ./cmd/csi-driver
+build: ## Build bin/csi-driver and the credential helper beside it, static
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/csi-driver ./cmd/docker-credential-regcred
 
 .PHONY: demo
 demo: setup ## Show one volume's whole life against a real registry (root; else in a user namespace)

@@ -157,7 +157,7 @@ func TestAFailureTakesEverythingBack(t *testing.T) {
 	}
 	s := &swap{root: d.root, mode: 0o600}
 	for _, f := range content("a", "new", "sub/b", "new") {
-		if err := errors.Join(s.stage(staging+"/new/"+f.Path, f.Data), s.place(f.Path)); err != nil {
+		if err := errors.Join(s.stage(staging+"/new/"+f.Path, f), s.place(f.Path)); err != nil {
 			t.Fatal(err)
 		}
 	}

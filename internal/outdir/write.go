@@ -91,7 +91,7 @@ type swap struct {
 // before anything is changed.
 func (s *swap) run(files render.Files) error {
 	for _, f := range files {
-		if err := s.stage(path.Join(staging, "new", f.Path), f.Data); err != nil {
+		if err := s.stage(path.Join(staging, "new", f.Path), f); err != nil {
 			return err
 		}
 	}
@@ -103,7 +103,7 @@ func (s *swap) run(files render.Files) error {
 	return nil
 }
 
-func (s *swap) stage(name string, data []byte) (err error) {
+func (s *swap) stage(name string, file render.File) (err error) {
 	if err := private(s.root, path.Dir(name)); err != nil {
 		return err
 	}
@@ -112,10 +112,14 @@ func (s *swap) stage(name string, data []byte) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(data); err != nil {
+	if _, err := f.Write(file.Data); err != nil {
 		return err
 	}
-	if err := f.Chmod(s.mode); err != nil { // the process's umask has no say
+	mode := s.mode
+	if file.Program { // who may read it may execute it
+		mode |= mode & 0o444 >> 2
+	}
+	if err := f.Chmod(mode); err != nil { // the process's umask has no say
 		return err
 	}
 	return f.Sync()

@@ -2,6 +2,7 @@ package render_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
@@ -25,7 +26,7 @@ func BenchmarkManyHosts(b *testing.B) {
 
 // BenchmarkRender is the work for one changed volume.
 func BenchmarkRender(b *testing.B) {
-	for _, configurations := range [][]string{{"docker-config"}, render.Names()} {
+	for _, configurations := range [][]string{{"docker-config"}, {"docker-config", "dockerd", "buildkitd", "fields"}, {"docker-helper"}} {
 		for _, count := range []int{1, 3} {
 			in := render.Input{Configurations: configurations}
 			for i := range count {
@@ -34,7 +35,7 @@ func BenchmarkRender(b *testing.B) {
 					Host: host, CA: certificate(host), Mirrors: []string{"https://mirror.example/" + host},
 				}))
 			}
-			b.Run(fmt.Sprintf("configurations=%d/sources=%d", len(configurations), count), func(b *testing.B) {
+			b.Run(fmt.Sprintf("configurations=%s/sources=%d", strings.Join(configurations, "+"), count), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					if _, err := render.Render(in); err != nil {

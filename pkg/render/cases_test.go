@@ -217,8 +217,16 @@ func cases() map[string]render.Input {
 			until(basic("a.example", "robot", "ends"), expiresAt.Add(-time.Hour)), until(basic("b.example", "robot", "ends"), expiresAt.Add(-time.Minute)))),
 		"docker-config-report": input("docker-config", scoped(), forever()),
 		"docker-config-six":    input("docker-config", source("six", basic("[fd00::1]:5000", "six", "six"))),
-		"dockerd":              input("dockerd", corp()),
-		"dockerd-plain":        input("dockerd", source("harbor", basic("harbor.example.com", "robot", "harbor"))),
+		"docker-helper": input("docker-helper", source("harbor", basic("docker.io", "hubber", "hub"),
+			basic("harbor.example.com:5000", "robot$ci", "harbor"), basic("[fd00::1]:5000", "six", "six"), anonymous("open.example"),
+			connector.Entry{Key: key("acr.example"), IdentityToken: secret("refresh")},
+			connector.Entry{Key: key("named.example"), Username: "00000000-0000-0000-0000-000000000000", IdentityToken: secret("named-refresh")},
+			basic("odd.example", "rö<b>ot", "p:ä&ss \"word\" \\ <>"))),
+		"docker-helper-globs":     input("docker-helper", globs()),
+		"docker-helper-rivals":    input("docker-helper", rivals()...),
+		"docker-helper-anonymous": input("docker-helper", source("open", anonymous("open.example"))),
+		"dockerd":                 input("dockerd", corp()),
+		"dockerd-plain":           input("dockerd", source("harbor", basic("harbor.example.com", "robot", "harbor"))),
 		"dockerd-hub": input("dockerd", with(source("hub", basic("docker.io", "hubber", "hub")), render.Registry{
 			Host: "docker.io", CA: certificate("hub"), InsecureSkipVerify: true, PlainHTTP: true,
 			ClientCertificate: certificate("client"), ClientKey: secret("client-key"),
@@ -295,10 +303,14 @@ func cases() map[string]render.Input {
 	known.Claims = []string{"single.example:5000", "unlisted.example"}
 	all["docker-config-emptied-claims"] = input("docker-config", known,
 		source("later", basic("docker.io", "later", "hub"), basic("unlisted.example", "later", "unlisted"), basic("single.example:5000", "later", "later")))
+	all["docker-helper-emptied"] = input("docker-helper", all["docker-config-emptied-claims"].Sources...)
 	all["docker-config-emptied-unknown"] = input("docker-config", emptied(source("bare"), ""))
 	all["excluded"] = render.Input{
 		Configurations: everything, Sources: []render.Source{single},
 		Exclude: []string{"daemon.json", "!certs.d/", "certs/single.example:5000.key", "ca.crt", "token"},
+	}
+	all["docker-helper-without-program"] = render.Input{
+		Configurations: []string{"docker-helper"}, Sources: []render.Source{single}, Exclude: []string{"!bin/"},
 	}
 	maps.Copy(all, containersCases())
 	return all

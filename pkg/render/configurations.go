@@ -44,6 +44,7 @@ func configurations() []configuration {
 		{name: "containers-auth", paths: always(authFile), render: containersAuth},
 		{name: "containers-registries", paths: always(registriesFile), render: containersRegistries},
 		{name: "docker-config", alias: "registry-config", paths: always(configFile), render: dockerConfig},
+		{name: "docker-helper", paths: always(configFile, helperProgram, answersDir), render: dockerHelper},
 		{name: "dockerd", paths: always(daemonFile, "certs.d/"), render: dockerd},
 		{name: "fields", apart: true, paths: fieldPaths, render: fields},
 		{name: imgpkgName, paths: always(imgpkgFile), render: imgpkgEnv},

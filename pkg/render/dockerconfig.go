@@ -54,39 +54,57 @@ type auths struct {
 
 // authsOf makes that file for the named configuration.
 func authsOf(configuration, path string, p *plan) (auths, error) {
-	if err := p.exactHosts(configuration); err != nil {
+	logins, omitted, err := p.onePerHost(configuration)
+	if err != nil {
 		return auths{}, err
 	}
+	a := auths{omitted: omitted}
 	var content dockerAuths
-	var a auths
+	for _, l := range logins {
+		if content.Auths == nil {
+			content.Auths = make(map[string]authEntry, len(logins))
+		}
+		key := dockerKey(l.host.name)
+		content.Auths[key] = newAuthEntry(l.entry)
+		a.placed = append(a.placed, placed{file: path, entry: key, plan: p, host: l.host, credential: true})
+	}
+	data, err := encodeJSON(content)
+	a.file = File{Path: path, Data: data, Secret: len(content.Auths) > 0}
+	return a, err
+}
+
+// hostLogin is the one login that a client is given for a host.
+type hostLogin struct {
+	host  *host
+	entry connector.Entry
+}
+
+// onePerHost gives each host its login, for a configuration that knows hosts
+// and no paths. What limits a login to a path is among the omitted.
+func (p *plan) onePerHost(configuration string) (logins []hostLogin, omitted []Omission, err error) {
+	if err := p.exactHosts(configuration); err != nil {
+		return nil, nil, err
+	}
 	for i := range p.hosts {
 		h := &p.hosts[i]
 		e, limit, err := h.whole()
 		if err != nil {
-			return auths{}, connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: registry %s: %w", configuration, h.owner.Connector, h.name, err)
+			return nil, nil, connector.Errorf(connector.ErrPrecondition, "configuration %s: connector %s: registry %s: %w", configuration, h.owner.Connector, h.name, err)
 		}
 		if limit != "" {
 			why := "the format has no usable path keys: the credential is offered for the whole host"
 			if e.Anonymous {
 				why = "the format has no usable path keys: the whole host is used without a login"
 			}
-			a.omitted = append(a.omitted, Omission{
+			omitted = append(omitted, Omission{
 				Configuration: configuration, Host: h.name, Connector: h.owner.Connector, What: "path", Value: limit, Why: why,
 			})
 		}
-		if formOf(e) == "" || e.Anonymous {
-			continue
+		if formOf(e) != "" && !e.Anonymous {
+			logins = append(logins, hostLogin{host: h, entry: e})
 		}
-		if content.Auths == nil {
-			content.Auths = make(map[string]authEntry, len(p.hosts))
-		}
-		key := dockerKey(h.name)
-		content.Auths[key] = newAuthEntry(e)
-		a.placed = append(a.placed, placed{file: path, entry: key, plan: p, host: h, credential: true})
 	}
-	data, err := encodeJSON(content)
-	a.file = File{Path: path, Data: data, Secret: len(content.Auths) > 0}
-	return a, err
+	return logins, omitted, nil
 }
 
 func dockerKey(name string) string {

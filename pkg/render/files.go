@@ -13,6 +13,10 @@ type File struct {
 	// Secret: the file holds a credential or client key, so superseded copies
 	// are truncated before they are unlinked.
 	Secret bool
+	// Program: the file is the program of this name, which whoever shows the
+	// files brings, for everyone to execute. Data is empty, and the program has
+	// its directory to itself.
+	Program bool
 }
 
 // Format implements fmt.Formatter for every verb, so that no content leaks

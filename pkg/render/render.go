@@ -102,6 +102,9 @@ func (c content) files() (Files, error) {
 		files = append(files, f.File)
 	}
 	for _, f := range files {
+		if other, shared := c.beside(f); shared {
+			return nil, connector.Errorf(connector.ErrInvalid, "%s needs the directory %s for a program alone, and %s renders %s: mount them as two volumes", by[f.Path], path.Dir(f.Path), other.by, other.Path)
+		}
 		for dir := path.Dir(f.Path); dir != "."; dir = path.Dir(dir) {
 			if other, isFile := by[dir]; isFile {
 				return nil, connector.Errorf(connector.ErrInvalid, "%s renders the file %s, and %s needs a directory of that name: mount them as two volumes", other, dir, by[f.Path])
@@ -109,6 +112,20 @@ func (c content) files() (Files, error) {
 		}
 	}
 	return files, nil
+}
+
+// beside finds a file in the directory of a program.
+func (c content) beside(program File) (rendered, bool) {
+	if !program.Program {
+		return rendered{}, false
+	}
+	i := slices.IndexFunc(c, func(f rendered) bool {
+		return f.Path != program.Path && strings.HasPrefix(f.Path, path.Dir(program.Path)+"/")
+	})
+	if i < 0 {
+		return rendered{}, false
+	}
+	return c[i], true
 }
 
 // checkPath keeps files inside the volume and away from names that its layout

@@ -116,8 +116,8 @@ func TestRenderProperties(t *testing.T) {
 				}
 			}
 			for _, f := range files {
-				if len(f.Data) == 0 {
-					t.Errorf("%s is empty", f.Path)
+				if len(f.Data) == 0 != f.Program {
+					t.Errorf("%s: %d bytes", f.Path, len(f.Data))
 				}
 				if leaks := holdsCanary(f.Data); leaks && !f.Secret {
 					t.Errorf("%s holds a secret and is not marked", f.Path)
@@ -171,13 +171,14 @@ func TestSecretMarks(t *testing.T) {
 
 // What belongs to an emptied connector disappears; CAs and mirrors stay.
 func TestEmptied(t *testing.T) {
-	full, err := render.Render(render.Input{Configurations: render.Names(), Sources: cases()["everything"].Sources})
+	everything := slices.DeleteFunc(render.Names(), func(name string) bool { return name == "docker-helper" }) // config.json is docker-config's here
+	full, err := render.Render(render.Input{Configurations: everything, Sources: cases()["everything"].Sources})
 	if err != nil {
 		t.Fatal(err)
 	}
 	gone := cases()["everything"].Sources[0]
 	gone.Credential, gone.Emptied = nil, "expired"
-	left, err := render.Render(render.Input{Configurations: render.Names(), Sources: []render.Source{gone}})
+	left, err := render.Render(render.Input{Configurations: everything, Sources: []render.Source{gone}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +240,7 @@ func data(t *testing.T, files render.Files, path string) []byte {
 }
 
 func TestNames(t *testing.T) {
-	if diff := cmp.Diff([]string{"buildkitd", "certs-d", "containerd", "containers-auth", "containers-registries", "docker-config", "dockerd", "fields", "imgpkg-env"}, render.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"buildkitd", "certs-d", "containerd", "containers-auth", "containers-registries", "docker-config", "docker-helper", "dockerd", "fields", "imgpkg-env"}, render.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
 	for name, want := range map[string]string{"docker-config": "docker-config", "registry-config": "docker-config", "dockerd": "dockerd", "Dockerd": "", "": ""} {
@@ -374,6 +375,26 @@ func TestErrors(t *testing.T) {
 		{
 			"newline after registry token", input("docker-config", source("harbor", connector.Entry{Key: key("x"), RegistryToken: connector.NewSecret("x\r\n")})), connector.ErrPrecondition,
 			"configuration docker-config: connector ci/harbor: registry x: the registry token holds a control character (a final newline?) or is not UTF-8: remove it where the token is stored",
+		},
+		{
+			"docker-config beside docker-helper",
+			render.Input{Configurations: []string{"docker-config", "docker-helper"}, Sources: []render.Source{harbor}},
+			connector.ErrInvalid,
+			`configuration docker-config and configuration docker-helper both render config.json: leave one of them away, or the file out with "!config.json"`,
+		},
+		{
+			"registry token for a helper", input("docker-helper", scoped()), connector.ErrPrecondition,
+			"configuration docker-helper: connector ci/scoped: registry scoped.example: a credential helper cannot give a registrytoken: use the configuration docker-config, or a Connector that gives a password or an identity token",
+		},
+		{
+			"newline after password for a helper", input("docker-helper", text(func(e *connector.Entry) { e.Password = secret("x\n") })), connector.ErrPrecondition,
+			"configuration docker-helper: connector ci/harbor: registry harbor.example.com: the password holds a control character (a final newline?) or is not UTF-8: remove it where the password is stored",
+		},
+		{
+			"folder in the directory of a program",
+			render.Input{Configurations: []string{"docker-helper", "fields"}, Sources: []render.Source{rename(harbor, "bin"), source("b", basic("b.example", "b", "b"))}},
+			connector.ErrInvalid,
+			"configuration docker-helper needs the directory bin for a program alone, and configuration fields renders bin/.dockerconfigjson: mount them as two volumes",
 		},
 		{
 			"glob without host", input("docker-config", with(source("harbor", basic("*.example.com", "robot", "x")), hosts("example.org")...)), connector.ErrPrecondition,

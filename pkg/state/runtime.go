@@ -26,7 +26,7 @@ const (
 )
 
 // runtimeNames are all that the root of the private tmpfs holds.
-var runtimeNames = []string{markerName, volumesName, credentialsName}
+var runtimeNames = []string{markerName, volumesName, credentialsName, programName}
 
 // openRuntime returns the locked root of the private tmpfs at path and the
 // content of its marker, empty when somebody else mounted the tmpfs. It mounts

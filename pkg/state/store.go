@@ -21,6 +21,7 @@ const (
 	intentsName     = "intents"
 	volumesName     = "volumes"
 	credentialsName = "credentials"
+	programName     = "helper"
 )
 
 // Options says where the driver keeps what it remembers.
@@ -212,6 +213,10 @@ func (s *Store) Volumes() *Dir { return s.volumes }
 // Credentials are the credential records, which hold secrets, in the private
 // tmpfs.
 func (s *Store) Credentials() *Dir { return s.credentials }
+
+// ProgramDir is a name in the private tmpfs for the one thing there that is no
+// record. Whoever makes something of it removes it before a clean Close.
+func (s *Store) ProgramDir() string { return filepath.Join(s.options.RuntimeDir, programName) }
 
 // Intents are on disk and fsynced: what was, or may have been, made at a
 // provider and has to be revoked one day. They must hold no secret.

@@ -21,6 +21,12 @@ type Options struct {
 	// Reserved are directories of the driver's own: no target lies in, at or
 	// above one.
 	Reserved []string
+	// Program is the file that volumes with a program show. It is read when the
+	// first of them is published.
+	Program string
+	// ProgramDir is where its copy in memory is mounted; only root can enter
+	// the directory above it, which exists.
+	ProgramDir string
 }
 
 // Disk implements volume.Disk on Linux 5.12 and newer. It keeps one descriptor,
@@ -33,6 +39,7 @@ type Disk struct {
 	noswap     bool
 	warning    string
 	seen       seen
+	program    program
 	// step, when set, is called between the steps that change something; an
 	// error ends the operation there.
 	step func(name string) error
@@ -49,7 +56,7 @@ func New(o Options) (*Disk, error) {
 	if err := checkKernel(); err != nil {
 		return nil, err
 	}
-	d := &Disk{kubeletDir: filepath.Clean(o.KubeletDir)}
+	d := &Disk{kubeletDir: filepath.Clean(o.KubeletDir), program: program{file: o.Program, dir: o.ProgramDir}}
 	for _, dir := range o.Reserved {
 		d.reserved = append(d.reserved, filepath.Clean(dir))
 	}
@@ -67,7 +74,14 @@ func New(o Options) (*Disk, error) {
 }
 
 // Close gives the descriptor back. Volumes stay as they are.
-func (d *Disk) Close() error { return unix.Close(d.root) }
+func (d *Disk) Close() error {
+	d.program.forget()
+	return unix.Close(d.root)
+}
+
+// RemoveProgram ends the copy of the program in memory, also that of an earlier
+// run. Call it when there is no volume.
+func (d *Disk) RemoveProgram() error { return d.program.remove() }
 
 // Warning says what an operator should know about this node, or nothing.
 func (d *Disk) Warning() string { return d.warning }

@@ -25,9 +25,10 @@ const (
 // entry is one name at a volume's root: a file, or a directory with all files
 // below it.
 type entry struct {
-	name  string
-	dir   bool
-	files render.Files
+	name    string
+	dir     bool
+	program bool // the directory is where the program is mounted
+	files   render.Files
 	// carried names the directory in place that holds just these files.
 	carried string
 }
@@ -57,9 +58,21 @@ func arrange(files render.Files) ([]entry, error) {
 			continue
 		}
 		start = i
-		entries = append(entries, entry{name: name, dir: dir, files: files[i : i+1]})
+		entries = append(entries, entry{name: name, dir: dir, program: f.Program, files: files[i : i+1]})
 	}
-	return entries, nil
+	return entries, checkPrograms(entries)
+}
+
+// checkPrograms refuses what the mount of the program cannot show.
+func checkPrograms(entries []entry) error {
+	for _, e := range entries {
+		for _, f := range e.files {
+			if f.Program && (len(e.files) > 1 || !e.dir || path.Dir(f.Path) != e.name) {
+				return connector.Errorf(connector.ErrInvalid, "the program %s needs a directory of its own", f.Path)
+			}
+		}
+	}
+	return nil
 }
 
 func checkPath(p string) error {

@@ -21,8 +21,12 @@ const (
 	// markerLive ends the marker of a volume in use. Remove cuts it off first,
 	// so that a volume whose content is gone never counts as published.
 	markerLive = " live\n"
+	// markerHelped does so for a volume with a program, which is told by the
+	// marker's length.
+	markerHelped = " live with program\n"
 	// markerSize is the length of a living volume's marker.
-	markerSize = uint64(len(source) + 1 + 2*sha256.Size + len(markerLive))
+	markerSize       = uint64(len(source) + 1 + 2*sha256.Size + len(markerLive))
+	markerHelpedSize = markerSize - uint64(len(markerLive)) + uint64(len(markerHelped))
 )
 
 // markerOf is what the marker of a volume says, without its ending.
@@ -53,12 +57,12 @@ func occupantOf(fd int, id string) (occupant, error) {
 	}
 	own := markerOf(id)
 	switch {
-	case f.marker == own+markerLive && f.readOnly:
-		return liveVolume, nil
-	case f.marker == own, f.marker == own+markerLive: // Remove begins by making it writable
-		return endingVolume, nil
-	default:
+	case f.marker != own && f.marker != own+markerLive && f.marker != own+markerHelped:
 		return otherVolume, nil
+	case f.marker != own && f.readOnly:
+		return liveVolume, nil
+	default: // Remove begins by making it writable
+		return endingVolume, nil
 	}
 }
 

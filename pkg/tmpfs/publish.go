@@ -40,6 +40,13 @@ func (d *Disk) Publish(place volume.Place, files render.Files) error {
 	if len(entries) == 0 {
 		return connector.Errorf(connector.ErrInvalid, "volume %s has no files to show; leave fewer out", place.ID)
 	}
+	helper := -1
+	if name, ok := programOf(entries); ok {
+		if helper, err = d.program.clone(name); err != nil {
+			return err
+		}
+		defer shut(helper)
+	}
 	parent, name, err := d.openParent(place.Target)
 	if absent(err) {
 		return connector.Errorf(connector.ErrPrecondition, "%s does not exist; the kubelet makes it before it asks for the volume", filepath.Dir(place.Target))
@@ -64,26 +71,40 @@ func (d *Disk) Publish(place volume.Place, files render.Files) error {
 	err = d.attach(mount, parent, name, place)
 	switch {
 	case errors.Is(err, errThere):
-		_, err = d.Update(place, files, true) // nobody else sweeps what was there
-	case err == nil:
+		if _, err = d.Update(place, files, true); err == nil && helper >= 0 { // nobody else sweeps what was there
+			err = d.equipAgain(place, helper)
+		}
+		return err
+	case err == nil && helper >= 0:
+		if err = d.complete(mount, helper, place.ID); err != nil {
+			_, undone := d.Remove(place)
+			return errors.Join(err, undone)
+		}
+	}
+	if err == nil {
 		d.see(mount, place, w.secrets)
 	}
 	return err
 }
 
-// newMount makes an empty tmpfs that is mounted nowhere.
+// newMount makes the tmpfs of a volume, mounted nowhere.
 func (d *Disk) newMount() (int, error) {
+	return newTmpfs(source, sizeLimit, inodeLimit, d.noswap, mountFlags)
+}
+
+// newTmpfs makes a tmpfs that is mounted nowhere.
+func newTmpfs(source, size, inodes string, noswap bool, flags int) (int, error) {
 	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, doing("making a tmpfs", err)
 	}
 	defer shut(fs)
-	for _, option := range [...][2]string{{"source", source}, {"mode", "0755"}, {"size", sizeLimit}, {"nr_inodes", inodeLimit}} {
+	for _, option := range [...][2]string{{"source", source}, {"mode", "0755"}, {"size", size}, {"nr_inodes", inodes}} {
 		if err := unix.FsconfigSetString(fs, option[0], option[1]); err != nil {
 			return -1, doing("making a tmpfs with "+option[0], err)
 		}
 	}
-	if d.noswap {
+	if noswap {
 		if err := unix.FsconfigSetFlag(fs, "noswap"); err != nil {
 			return -1, doing("making a tmpfs with noswap", err)
 		}
@@ -91,7 +112,7 @@ func (d *Disk) newMount() (int, error) {
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return -1, doing("making a tmpfs", err)
 	}
-	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, mountFlags)
+	mount, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, flags)
 	if err != nil {
 		return -1, doing("mounting a tmpfs", err)
 	}
@@ -100,7 +121,11 @@ func (d *Disk) newMount() (int, error) {
 
 // fill writes the whole of a new volume.
 func (w *writer) fill(id string, entries []entry) error {
-	if err := w.mark(id); err != nil {
+	ending := markerLive
+	if _, ok := programOf(entries); ok {
+		ending = "" // until the program is there
+	}
+	if err := w.mark(id, ending); err != nil {
 		return err
 	}
 	generation, err := w.content(entries)

@@ -110,12 +110,20 @@ func (d *Disk) cutVolume(r root, id string, secrets []string) (err error) {
 	}
 	for _, name := range secrets {
 		if !strings.HasPrefix(name, generationPrefix) && !strings.HasPrefix(name, directoryPrefix) {
-			continue // the marker or a link
+			continue // the marker, a link or the program
 		}
 		if err := d.reach("cut ", name); err != nil {
 			return err
 		}
 		if err := r.cut(name, false); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(secrets, programMount) {
+		if err := d.reach("unmount program", ""); err != nil {
+			return err
+		}
+		if err := r.unequip(); err != nil {
 			return err
 		}
 	}

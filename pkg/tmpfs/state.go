@@ -12,9 +12,11 @@ func (d *Disk) Published(place volume.Place) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	switch known, _, err := d.seen.alive(d.root, rel+"/"+markerName, place); {
+	switch known, program, _, err := d.seen.alive(d.root, rel+"/"+markerName, place); {
 	case absent(err):
 		return false, nil
+	case known && program:
+		return isMountRoot(d.root, rel+"/"+programMount)
 	case known:
 		return true, nil
 	}
@@ -30,22 +32,27 @@ func (d *Disk) Published(place volume.Place) (bool, error) {
 	if err != nil || kind != liveVolume {
 		return false, err
 	}
-	d.see(fd, place, nil)
+	if program := d.see(fd, place, nil); program {
+		return isMountRoot(fd, programMount)
+	}
 	return true, nil
 }
 
 // see remembers the mount that a descriptor shows as that of a living volume,
-// and which files hold secrets, nil where that is not known.
-func (d *Disk) see(fd int, place volume.Place, secrets []string) {
-	if mount, live, err := seenAt(fd, markerName); err == nil && live && mount != 0 {
+// and which files hold secrets, nil where that is not known. It reports whether
+// the volume has a program.
+func (d *Disk) see(fd int, place volume.Place, secrets []string) (program bool) {
+	mount, live, program, err := seenAt(fd, markerName)
+	if err == nil && live && mount != 0 {
 		d.seen.remember(place, mount, secrets)
 	}
+	return program
 }
 
 // occupantOf tells what a descriptor of a target shows, and which files of a
 // living volume hold secrets, nil where that is not remembered.
 func (d *Disk) occupantOf(fd int, place volume.Place) (kind occupant, secrets []string, err error) {
-	if known, secrets, _ := d.seen.alive(fd, markerName, place); known {
+	if known, _, secrets, _ := d.seen.alive(fd, markerName, place); known {
 		return liveVolume, secrets, nil
 	}
 	kind, err = occupantOf(fd, place.ID)

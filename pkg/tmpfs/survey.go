@@ -73,7 +73,8 @@ func (d *Disk) hashAt(rel string) (string, bool) {
 	if err != nil || f.kind != otherVolume {
 		return "", false
 	}
-	return strings.TrimPrefix(strings.TrimSuffix(f.marker, markerLive), source+" "), true
+	hash, _, _ := strings.Cut(strings.TrimPrefix(f.marker, source+" "), " ")
+	return hash, true
 }
 
 // idOf gives the volume id that the kubelet keeps beside the target.

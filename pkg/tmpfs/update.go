@@ -79,6 +79,9 @@ func (r root) compare(entries []entry, access access) (bool, error) {
 // carry names the directory of the generation that equals the entry, if any.
 func (r root) carry(generation string, e *entry, access access) (string, error) {
 	directory, err := r.directory(generation, e.name)
+	if err == nil && e.program && directory == programMount {
+		return directory, nil
+	}
 	if err != nil || !strings.HasPrefix(directory, access.shape(directoryPrefix, len(e.files))) {
 		return "", err
 	}

@@ -21,8 +21,8 @@ type writer struct {
 }
 
 // mark writes the marker of the volume id.
-func (w *writer) mark(id string) error {
-	return w.create(markerName, []byte(markerOf(id)+markerLive), 0, markerMode)
+func (w *writer) mark(id, ending string) error {
+	return w.create(markerName, []byte(markerOf(id)+ending), 0, markerMode)
 }
 
 // content writes a generation and returns its name.
@@ -59,6 +59,13 @@ func (w *writer) content(entries []entry) (string, error) {
 // directory writes a top-level directory and returns the name that it has at
 // the root.
 func (w *writer) directory(e entry) (string, error) {
+	if e.program {
+		w.secrets = append(w.secrets, programMount) // none, but to be seen to by Remove as well
+		if err := w.mkdir(programMount); err != nil {
+			return "", err
+		}
+		return programMount, w.grant(programMount, w.access.dirMode)
+	}
 	name := w.access.newName(directoryPrefix, len(e.files))
 	if err := w.mkdir(name); err != nil {
 		return "", err

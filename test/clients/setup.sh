@@ -77,6 +77,6 @@ tool buildctl github.com/moby/buildkit/cmd/buildctl buildkit
 tool buildctl-hasty ./hasty buildkit
 tool base-shell ./shell buildkit
 
-say "building csi-driver"
-CGO_ENABLED=0 go build -C "$root" -o "$bin/csi-driver" ./cmd/csi-driver
+say "building csi-driver and docker-credential-regcred"
+CGO_ENABLED=0 go build -C "$root" -trimpath -ldflags '-s -w' -o "$bin/" ./cmd/csi-driver ./cmd/docker-credential-regcred
 say "ready: $bin"

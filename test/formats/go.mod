@@ -8,6 +8,7 @@ require (
 	github.com/containerd/containerd/v2 v2.3.4
 	github.com/docker/cli v29.9.3+incompatible
 	github.com/docker/docker v20.10.24+incompatible
+	github.com/docker/docker-credential-helpers v0.9.12
 	github.com/google/go-cmp v0.7.0
 	github.com/google/go-containerregistry v0.22.1
 	github.com/moby/buildkit v0.33.0
@@ -58,7 +59,6 @@ require (
 )
 
 require (
-	github.com/docker/docker-credential-helpers v0.9.12 // indirect
 	github.com/docker/go-units v0.5.0 // indirect
 	github.com/moby/sys/capability v0.4.0 // indirect
 	github.com/moby/sys/mountinfo v0.7.2 // indirect

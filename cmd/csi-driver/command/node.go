@@ -83,6 +83,7 @@ func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Poli
 	defer func() { err = errors.Join(err, store.Close(clean)) }()
 	disk, err := tmpfs.New(tmpfs.Options{
 		KubeletDir: o.kubeletDir, Reserved: []string{o.stateDir, o.runtimeDir, driver.SocketPath(o.endpoint)},
+		Program: o.helper.file(), ProgramDir: store.ProgramDir(),
 	})
 	if err != nil {
 		return err
@@ -107,7 +108,10 @@ func (p Program) runNode(ctx context.Context, o nodeOptions, policy issuers.Poli
 		logger.Error(err, "Some of what an earlier run left could not be read")
 	}
 	err = n.run(ctx)
-	clean = n.volumes.Idle() && n.credentials.Idle()
+	if n.volumes.Idle() && n.credentials.Idle() {
+		undone := disk.RemoveProgram()
+		clean, err = undone == nil, errors.Join(err, undone)
+	}
 	return err
 }
 

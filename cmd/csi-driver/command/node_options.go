@@ -33,6 +33,7 @@ type nodeOptions struct {
 
 	manifests    manifests
 	destinations destinations
+	helper       helper
 }
 
 const (
@@ -57,6 +58,7 @@ func (o *nodeOptions) addFlags(f *pflag.FlagSet) {
 	o.manifests.addClusterResourceNamespace(f)
 	f.StringVar(&o.clusterID, "cluster-id", "standalone", "tells the objects that this cluster makes at providers from those of others")
 	f.DurationVar(&o.linger, "linger", defaultLinger, "how long a credential without volumes waits for the next one")
+	o.helper.addFlag(f)
 	f.StringVar(&o.httpAddress, "http-address", ":9810", "address of /metrics, /healthz and /readyz; empty = none")
 	f.StringVar(&o.auditLog, "audit-log", stdoutAudit, "file to which audit records are appended; - = stdout")
 	f.IntVar(&o.verbosity, "v", 0, "log verbosity")

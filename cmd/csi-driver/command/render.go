@@ -75,6 +75,9 @@ func (p Program) runRender(ctx context.Context, o renderOptions, r renderRequest
 	if err != nil {
 		return errors.Join(got.missing(err), explain(false))
 	}
+	if err := o.helper.bring(got.files); err != nil {
+		return errors.Join(err, explain(false))
+	}
 	explained := false
 	if err := out.Write(got.files, r.mode, func() error { explained = true; return explain(true) }); err != nil {
 		if explained {

@@ -28,6 +28,7 @@ type renderOptions struct {
 
 	manifests    manifests
 	destinations destinations
+	helper       helper
 }
 
 const (
@@ -49,6 +50,7 @@ func (o *renderOptions) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.tokens, "token", nil, "AUDIENCE=FILE: a ServiceAccount token for issuers that ask for one; it must be of --service-account in --namespace; repeatable")
 	o.destinations.addFlags(f)
 	o.manifests.addClusterResourceNamespace(f)
+	o.helper.addFlag(f)
 	f.BoolVar(&o.explain, "explain", false, "print which connector and which rule produced each entry of each file, and what was left out")
 	f.StringVar(&o.out, "out", "", "directory to write to, made when missing; best on a tmpfs (required)")
 }

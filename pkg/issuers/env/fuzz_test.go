@@ -77,7 +77,8 @@ func FuzzVariables(f *testing.F) {
 func carriers(e connector.Entry) []string {
 	return slices.DeleteFunc(render.Names(), func(name string) bool {
 		glob := strings.Contains(e.Key.Path, "*")
-		return name == "containers-auth" && (!e.RegistryToken.IsZero() || glob) ||
+		// docker-helper's config.json is another than docker-config's.
+		return name == "docker-helper" || name == "containers-auth" && (!e.RegistryToken.IsZero() || glob) ||
 			name == "imgpkg-env" && (glob || strings.HasSuffix(e.Key.Host, "]"))
 	})
 }

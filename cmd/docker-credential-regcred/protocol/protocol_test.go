@@ -1,0 +1,214 @@
+package protocol_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/regcred/csi-driver-regcred/cmd/docker-credential-regcred/protocol"
+)
+
+const notFound = "credentials not found in native keychain\n"
+
+// content is a volume's files by path.
+type content map[string]string
+
+func (c content) read(path string) ([]byte, error) {
+	text, ok := c[path]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return []byte(text), nil
+}
+
+var volume = content{
+	"/v/.answers/.urls":                   "[fd00::1]:5000\nacr.example\nemptied.example\nharbor.example.com:5000\nhttps://index.docker.io/v1/\n",
+	"/v/.answers/[fd00::1]:5000":          "six\nv6\n",
+	"/v/.answers/acr.example":             "<token>\nrefresh\n",
+	"/v/.answers/docker.io":               "hubber\nhub\n",
+	"/v/.answers/harbor.example.com:5000": "rö<b>ot \"$\"\np:ä&ss \\ word\n",
+	"/v/.answers/torn.example":            "robot\npass",
+}
+
+func helper(files content) protocol.Helper {
+	return protocol.Helper{Version: "v1.2.3", Volumes: []string{"/elsewhere", "/v"}, Read: files.read}
+}
+
+func ask(h protocol.Helper, question string, args ...string) (answer string, code int) {
+	var out strings.Builder
+	code = h.Run(args, strings.NewReader(question), &out)
+	return out.String(), code
+}
+
+func TestAnswers(t *testing.T) {
+	for name, test := range map[string]struct {
+		args, question, want string
+		code                 int
+	}{
+		"host and port":       {"get", "harbor.example.com:5000", `{"ServerURL":"harbor.example.com:5000","Username":"rö<b>ot \"$\"","Secret":"p:ä&ss \\ word"}` + "\n", 0},
+		"line end":            {"get", "acr.example\r\n", `{"ServerURL":"acr.example","Username":"<token>","Secret":"refresh"}` + "\n", 0},
+		"URL":                 {"get", "https://acr.example/v2/", `{"ServerURL":"https://acr.example/v2/","Username":"<token>","Secret":"refresh"}` + "\n", 0},
+		"upper case":          {"get", "HTTPS://ACR.example", `{"ServerURL":"HTTPS://ACR.example","Username":"<token>","Secret":"refresh"}` + "\n", 0},
+		"query":               {"get", "acr.example?x", `{"ServerURL":"acr.example?x","Username":"<token>","Secret":"refresh"}` + "\n", 0},
+		"address":             {"get", "https://[fd00::1]:5000/", `{"ServerURL":"https://[fd00::1]:5000/","Username":"six","Secret":"v6"}` + "\n", 0},
+		"Docker Hub":          {"get", "https://index.docker.io/v1/", `{"ServerURL":"https://index.docker.io/v1/","Username":"hubber","Secret":"hub"}` + "\n", 0},
+		"Docker Hub's name":   {"get", "docker.io", `{"ServerURL":"docker.io","Username":"hubber","Secret":"hub"}` + "\n", 0},
+		"Docker Hub's server": {"get", "registry-1.docker.io", `{"ServerURL":"registry-1.docker.io","Username":"hubber","Secret":"hub"}` + "\n", 0},
+		"unknown host":        {"get", "stranger.example", notFound, 1},
+		"other port":          {"get", "acr.example:443", notFound, 1},
+		"emptied":             {"get", "emptied.example", notFound, 1},
+		"no host":             {"get", "https:///", notFound, 1},
+		"user before host":    {"get", "https://acr.example@evil.example/", notFound, 1},
+		"path out":            {"get", "..", notFound, 1},
+		"the list":            {"get", ".urls", notFound, 1},
+		"control":             {"get", "acr.example\x00", notFound, 1},
+		"nothing asked":       {"get", " \n", "no credentials server URL\n", 1},
+		"torn for good":       {"get", "torn.example", "docker-credential-regcred: the volume's answer for torn.example is damaged; ask again\n", 1},
+		"list":                {"list", "", `{"[fd00::1]:5000":"six","acr.example":"<token>","harbor.example.com:5000":"rö<b>ot \"$\"","https://index.docker.io/v1/":"hubber"}` + "\n", 0},
+		"store": {
+			"store", `{"ServerURL":"acr.example","Username":"u","Secret":"s"}`,
+			"docker-credential-regcred cannot store a login: those of this registry come from a volume of csi.regcred.dev, which keeps them fresh. To use another login, point DOCKER_CONFIG to another directory\n", 1,
+		},
+		"erase":          {"erase", "acr.example", "docker-credential-regcred cannot erase a login: it comes from a volume of csi.regcred.dev and goes with it\n", 1},
+		"version":        {"version", "", "docker-credential-regcred (github.com/regcred/csi-driver-regcred) v1.2.3\n", 0},
+		"-v":             {"-v", "", "docker-credential-regcred (github.com/regcred/csi-driver-regcred) v1.2.3\n", 0},
+		"--help":         {"--help", "", "Usage: docker-credential-regcred <get|list|version>\n", 0},
+		"nothing":        {"", "", "docker-credential-regcred: unknown action: \n", 1},
+		"unknown action": {"forget\n", "", "docker-credential-regcred: unknown action: forget\n", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := maps.Clone(volume)
+			got, code := ask(helper(volume), test.question, test.args)
+			if got != test.want || code != test.code {
+				t.Errorf("%d %q, want %d %q", code, got, test.code, test.want)
+			}
+			if diff := cmp.Diff(before, volume); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	for _, args := range [][]string{nil, {"get", "acr.example"}} {
+		if got, code := ask(helper(volume), "", args...); got != "Usage: docker-credential-regcred <get|list|version>\n" || code != 1 {
+			t.Errorf("%q: %d %q", args, code, got)
+		}
+	}
+}
+
+// An empty volume is one all the same: nothing is taken from another one.
+func TestWhichVolume(t *testing.T) {
+	files := maps.Clone(volume)
+	files["/elsewhere/.answers/.urls"] = "\n"
+	for action, want := range map[string]string{"get": notFound, "list": "{}\n"} {
+		if got, _ := ask(helper(files), "acr.example", action); got != want {
+			t.Errorf("%s: %q", action, got)
+		}
+	}
+	for _, action := range []string{"get", "list"} {
+		got, code := ask(helper(nil), "acr.example", action)
+		want := "docker-credential-regcred: no volume with docker-helper in /elsewhere or /v: run the program where the volume is mounted, or point DOCKER_CONFIG to it\n"
+		if got != want || code != 1 {
+			t.Errorf("%s: %d %q", action, code, got)
+		}
+	}
+}
+
+// The driver empties a superseded file while it is read; then the next look
+// finds its successor.
+func TestRotationInMidFile(t *testing.T) {
+	reads := 0
+	h := helper(volume)
+	h.Read = func(path string) ([]byte, error) {
+		if path == "/v/.answers/acr.example" {
+			if reads++; reads < 3 {
+				return []byte("<token>\nold")[:reads*4], nil
+			}
+		}
+		return volume.read(path)
+	}
+	if got, code := ask(h, "acr.example", "get"); got != `{"ServerURL":"acr.example","Username":"<token>","Secret":"refresh"}`+"\n" || code != 0 {
+		t.Errorf("%d %q", code, got)
+	}
+}
+
+// What cannot be asked or answered is no success.
+func TestBrokenPipes(t *testing.T) {
+	var out strings.Builder
+	if code := helper(volume).Run([]string{"get"}, iotest.ErrReader(errors.New("broken")), &out); code != 1 || out.String() != "docker-credential-regcred: the registry could not be read from standard input\n" {
+		t.Errorf("%d %q", code, out.String())
+	}
+	if code := helper(volume).Run([]string{"version"}, strings.NewReader(""), closed{}); code != 1 {
+		t.Errorf("code %d", code)
+	}
+}
+
+type closed struct{}
+
+func (closed) Write([]byte) (int, error) { return 0, fs.ErrClosed }
+
+// FuzzGet: whatever is asked and stored, the answer is one line, and either
+// JSON that says exactly what is stored, or an error without the secret.
+func FuzzGet(f *testing.F) {
+	f.Add("https://index.docker.io/v1/", "user", "secret")
+	f.Add("[::1]:5000", "<token>", "a\"b\\c\x01")
+	f.Add("../x", "ü\xff", "line\nline")
+	f.Add("HOST/", "", "s")
+	f.Add("a.example", "a", "\u2028\u2029<>&")
+	f.Fuzz(func(t *testing.T, url, user, secret string) {
+		const urls = "/v/.answers/.urls"
+		asked := ""
+		h := helper(nil)
+		h.Read = func(path string) ([]byte, error) {
+			if path == urls {
+				return []byte("a.example\n" + url), nil
+			}
+			if asked = path; filepath.Clean(path) != path && !strings.HasSuffix(path, "/") || filepath.Dir(path) != "/v/.answers" {
+				if !strings.HasPrefix(path, "/elsewhere/") {
+					t.Errorf("reads %q", path)
+				}
+				return nil, os.ErrNotExist
+			}
+			return []byte(user + "\n" + secret + "\n"), nil
+		}
+		answer, code := ask(h, url, "get")
+		line, ended := strings.CutSuffix(answer, "\n")
+		if !ended || strings.Contains(line, "\n") || !utf8.ValidString(line) {
+			t.Fatalf("answer %q", answer)
+		}
+		plain := func(s string) bool {
+			return s != "" && strings.IndexFunc(s, func(r rune) bool { return r < 0x20 || r == 0x7f }) < 0
+		}
+		if code != 0 {
+			if plain(user) && plain(secret) && strings.HasPrefix(asked, "/v/.answers/") && line != notFound[:len(notFound)-1] {
+				t.Errorf("refused: %q", answer)
+			}
+			if len(secret) > 8 && strings.Contains(answer, secret) && !strings.Contains(url, secret) {
+				t.Errorf("the secret is in %q", answer)
+			}
+			return
+		}
+		if !plain(user) || !plain(secret) {
+			t.Fatalf("accepted %q %q", user, secret)
+		}
+		var got struct{ ServerURL, Username, Secret string }
+		if err := json.Unmarshal([]byte(line), &got); err != nil {
+			t.Fatal(err)
+		}
+		valid := func(s string) string { return string([]rune(s)) } // as encoding/json reads what is not UTF-8
+		if got.Username != valid(user) || got.Secret != valid(secret) || got.ServerURL != valid(strings.Trim(url, " \t\r\n")) {
+			t.Errorf("%+v", got)
+		}
+		var all map[string]string
+		if list, code := ask(h, "", "list"); code != 0 || json.Unmarshal([]byte(list), &all) != nil || all["a.example"] != valid(user) {
+			t.Errorf("list: %q", list)
+		}
+	})
+}

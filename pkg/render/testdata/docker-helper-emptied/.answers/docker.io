@@ -1,0 +1,2 @@
+later
+s3cr3t-hub

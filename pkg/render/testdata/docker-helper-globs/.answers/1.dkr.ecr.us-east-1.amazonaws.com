@@ -1,0 +1,2 @@
+AWS
+s3cr3t-ecr

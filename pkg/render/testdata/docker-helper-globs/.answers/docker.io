@@ -1,0 +1,2 @@
+hubber
+s3cr3t-hub
