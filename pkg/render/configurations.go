@@ -101,5 +101,16 @@ func chosen(names []string) ([]configuration, error) {
 			all = append(all, c)
 		}
 	}
-	return all, nil
+	return all, checkRivals(all)
+}
+
+// checkRivals refuses two configurations that differ only in how config.json
+// gives logins, also while it happens to be the same because there are none.
+func checkRivals(all []configuration) error {
+	for _, name := range []string{"docker-config", "docker-helper"} {
+		if !slices.ContainsFunc(all, func(c configuration) bool { return c.name == name }) {
+			return nil
+		}
+	}
+	return connector.Errorf(connector.ErrInvalid, "configurations docker-config and docker-helper both write config.json, one with the logins and one without: ask for one of them, or mount two volumes")
 }

@@ -380,7 +380,7 @@ func TestErrors(t *testing.T) {
 			"docker-config beside docker-helper",
 			render.Input{Configurations: []string{"docker-config", "docker-helper"}, Sources: []render.Source{harbor}},
 			connector.ErrInvalid,
-			`configuration docker-config and configuration docker-helper both render config.json: leave one of them away, or the file out with "!config.json"`,
+			"configurations docker-config and docker-helper both write config.json, one with the logins and one without: ask for one of them, or mount two volumes",
 		},
 		{
 			"registry token for a helper", input("docker-helper", scoped()), connector.ErrPrecondition,
