@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 )
 
@@ -42,9 +41,6 @@ func (c Containers) Pull(ctx context.Context, reference string) error {
 	})
 }
 
-// anything is a trust policy, which containers bring along and hosts may lack.
-const anything = `{"default": [{"type": "insecureAcceptAnything"}]}`
-
 // stored calls do with an empty store that is removed again. The vfs driver
 // copies files, so it works wherever programs may write at all.
 func (c Containers) stored(ctx context.Context, do func(run func(verb string, arguments ...string) error) error) error {
@@ -54,16 +50,12 @@ func (c Containers) stored(ctx context.Context, do func(run func(verb string, ar
 	}
 	defer removeAll(dir)
 	at := func(name string) string { return filepath.Join(dir, name) }
-	if err := os.WriteFile(at("policy.json"), []byte(anything), 0o644); err != nil {
-		return err
-	}
 	environment := []string{
 		"REGISTRY_AUTH_FILE=" + c.DockerConfig + "/config.json", "SSL_CERT_FILE=" + c.CA,
 		"XDG_RUNTIME_DIR=" + dir, // a store remembers this folder
 	}
 	return do(func(verb string, arguments ...string) error {
 		options := append([]string{"--storage-driver=vfs", "--root=" + at("root"), "--runroot=" + at("run")}, c.storage...)
-		options = append(options, verb, "--signature-policy="+at("policy.json"))
-		return c.run(ctx, environment, c.program, append(options, arguments...)...)
+		return c.run(ctx, environment, c.program, append(append(options, verb), arguments...)...)
 	})
 }

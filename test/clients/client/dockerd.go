@@ -60,7 +60,7 @@ func (c Dockerd) Start(ctx context.Context) (*Daemon, error) {
 		c.Program = "dockerd"
 	}
 	d := &Daemon{socket: at("docker.sock")}
-	cmd := withMounts(c.Mounts, c.Program, "--host=unix://"+d.socket, "--storage-driver=vfs", "--iptables=false", "--ip6tables=false",
+	cmd := WithMounts(context.WithoutCancel(ctx), c.Mounts, c.Program, "--host=unix://"+d.socket, "--storage-driver=vfs", "--iptables=false", "--ip6tables=false",
 		"--bridge=none", "--data-root="+at("data"), "--exec-root="+at("exec"), "--pidfile="+at("pid"), "--config-file="+c.ConfigFile)
 	cmd.Env = append(os.Environ(), c.Environment...)
 	var err error
@@ -77,21 +77,24 @@ func (c Dockerd) Start(ctx context.Context) (*Daemon, error) {
 	return d, errors.Join(os.Chmod(c.Dir, 0o711), os.Chmod(d.socket, 0o666))
 }
 
-// withMounts runs a program in a mount namespace of its own, where folders
+// WithMounts runs a program in a mount namespace of its own, where folders
 // are bound to the paths at which it looks for them. The mounts end with it.
-func withMounts(mounts map[string]string, program string, arguments ...string) *exec.Cmd {
+func WithMounts(ctx context.Context, mounts map[string]string, program string, arguments ...string) *exec.Cmd {
 	if len(mounts) == 0 {
-		return exec.Command(program, arguments...)
+		return exec.CommandContext(ctx, program, arguments...)
 	}
 	const script = `set -e; while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; exec "$@"`
 	shell := []string{"-c", script, "sh"}
 	for _, at := range slices.Sorted(maps.Keys(mounts)) { // a folder comes before what is mounted in it
 		shell = append(shell, mounts[at], at)
 	}
-	cmd := exec.Command("sh", append(append(shell, "--", program), arguments...)...)
+	cmd := exec.CommandContext(ctx, "sh", append(append(shell, "--", program), arguments...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	return cmd
 }
+
+// Socket is where the daemon is called.
+func (d *Daemon) Socket() string { return d.socket }
 
 // Reload makes dockerd read its configuration again. It does so some time
 // after the signal, and only its log tells when it refuses what it reads.

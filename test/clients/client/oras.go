@@ -16,7 +16,7 @@ func (o ORAS) Push(ctx context.Context, archive, reference string) error {
 
 // Pull implements Client.
 func (o ORAS) Pull(ctx context.Context, reference string) error {
-	return o.pulled(func(dir string) error { return o.oras(ctx, "pull", reference, dir) })
+	return o.pulled(func(dir string) error { return o.oras(ctx, "pull", "--output", dir, reference) })
 }
 
 func (o ORAS) oras(ctx context.Context, arguments ...string) error {

@@ -18,9 +18,7 @@ func (s Skopeo) Pull(ctx context.Context, reference string) error {
 	return s.pulled(func(dir string) error { return s.copy(ctx, "docker://"+reference, "dir:"+dir) })
 }
 
-// copy runs without a trust policy, which containers bring along and hosts
-// may lack.
 func (s Skopeo) copy(ctx context.Context, from, to string) error {
 	environment := []string{"REGISTRY_AUTH_FILE=" + s.DockerConfig + "/config.json", "SSL_CERT_FILE=" + s.CA}
-	return s.run(ctx, environment, "skopeo", "--insecure-policy", "copy", from, to)
+	return s.run(ctx, environment, "skopeo", "copy", from, to)
 }

@@ -35,11 +35,15 @@ func furnish(hosts map[string]string) error {
 	return nil
 }
 
+// anything is a trust policy for images, which containers bring along and
+// hosts may lack.
+const anything = `{"default": [{"type": "insecureAcceptAnything"}]}` + "\n"
+
 // ownEtc replaces /etc by a folder of links to the machine's files, except for
-// the two that clients are steered by.
+// those that clients are steered by.
 func ownEtc(hosts map[string]string) error {
 	machine, own := filepath.Join(os.TempDir(), "etc.machine"), filepath.Join(os.TempDir(), "etc")
-	for _, dir := range []string{machine, filepath.Join(own, "docker", "certs.d")} {
+	for _, dir := range []string{machine, filepath.Join(own, "docker", "certs.d"), filepath.Join(own, "containers", "certs.d")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -52,12 +56,15 @@ func ownEtc(hosts map[string]string) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() == "hosts" || e.Name() == "docker" {
+		if slices.Contains([]string{"hosts", "docker", "containers"}, e.Name()) {
 			continue
 		}
 		if err := os.Symlink(filepath.Join(machine, e.Name()), filepath.Join(own, e.Name())); err != nil {
 			return err
 		}
+	}
+	if err := os.WriteFile(filepath.Join(own, "containers", "policy.json"), []byte(anything), 0o644); err != nil {
+		return err
 	}
 	lines := []string{"127.0.0.1 localhost"}
 	for _, name := range slices.Sorted(maps.Keys(hosts)) {

@@ -1,6 +1,7 @@
 // Command oras pushes a file to a registry and pulls it again by oras-go, the
-// library of the oras command, which does not build as a module. It logs in by
-// the config.json that DOCKER_CONFIG names, through the library's own store.
+// library of the oras command, which does not build as a module; what it knows
+// is written as that command has it. It logs in by the config.json that
+// DOCKER_CONFIG names, through the library's own store.
 package main
 
 import (
@@ -21,7 +22,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/retry"
 )
 
-const usage = "usage: oras push HOST/REPOSITORY:TAG FILE | oras pull HOST/REPOSITORY:TAG DIRECTORY"
+const usage = "usage: oras push HOST/REPOSITORY:TAG FILE | oras pull --output DIRECTORY HOST/REPOSITORY:TAG"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -32,38 +33,61 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, arguments []string) (err error) {
-	if len(arguments) != 3 {
-		return errors.New(usage)
-	}
-	verb, reference, path := arguments[0], arguments[1], arguments[2]
-	repository, err := logged(reference)
-	if err != nil {
-		return err
-	}
-	folder := path
-	if verb == "push" {
-		folder = filepath.Dir(path)
-	}
-	local, err := file.New(folder)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, local.Close()) }()
-	tag := repository.Reference.Reference
-	switch verb {
-	case "push":
-		return push(ctx, local, filepath.Base(path), repository, tag)
-	case "pull":
-		_, err = oras.Copy(ctx, repository, tag, local, tag, oras.DefaultCopyOptions)
-		return err
+func run(ctx context.Context, arguments []string) error {
+	switch {
+	case len(arguments) == 3 && arguments[0] == "push":
+		return push(ctx, arguments[1], arguments[2])
+	case len(arguments) == 4 && arguments[0] == "pull" && arguments[1] == "--output":
+		return pull(ctx, arguments[3], arguments[2])
 	default:
 		return errors.New(usage)
 	}
 }
 
-// logged is a repository whose requests carry the login of config.json.
-func logged(reference string) (*remote.Repository, error) {
+func pull(ctx context.Context, reference, directory string) (err error) {
+	from, err := repository(reference)
+	if err != nil {
+		return err
+	}
+	local, err := file.New(directory)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, local.Close()) }()
+	tag := from.Reference.Reference
+	_, err = oras.Copy(ctx, from, tag, local, tag, oras.DefaultCopyOptions)
+	return err
+}
+
+func push(ctx context.Context, reference, path string) (err error) {
+	to, err := repository(reference)
+	if err != nil {
+		return err
+	}
+	local, err := file.New(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, local.Close()) }()
+	layer, err := local.Add(ctx, filepath.Base(path), "application/octet-stream", "")
+	if err != nil {
+		return err
+	}
+	manifest, err := oras.PackManifest(ctx, local, oras.PackManifestVersion1_1, "application/vnd.example.file",
+		oras.PackManifestOptions{Layers: []ocispec.Descriptor{layer}})
+	if err != nil {
+		return err
+	}
+	tag := to.Reference.Reference
+	if err := local.Tag(ctx, manifest, tag); err != nil {
+		return err
+	}
+	_, err = oras.Copy(ctx, local, tag, to, tag, oras.DefaultCopyOptions)
+	return err
+}
+
+// repository is one whose requests carry the login of config.json.
+func repository(reference string) (*remote.Repository, error) {
 	repository, err := remote.NewRepository(reference)
 	if err != nil {
 		return nil, err
@@ -74,21 +98,4 @@ func logged(reference string) (*remote.Repository, error) {
 	}
 	repository.Client = &auth.Client{Client: retry.DefaultClient, Cache: auth.NewCache(), Credential: credentials.Credential(store)}
 	return repository, nil
-}
-
-func push(ctx context.Context, local *file.Store, name string, to *remote.Repository, tag string) error {
-	layer, err := local.Add(ctx, name, "application/octet-stream", "")
-	if err != nil {
-		return err
-	}
-	manifest, err := oras.PackManifest(ctx, local, oras.PackManifestVersion1_1, "application/vnd.example.file",
-		oras.PackManifestOptions{Layers: []ocispec.Descriptor{layer}})
-	if err != nil {
-		return err
-	}
-	if err := local.Tag(ctx, manifest, tag); err != nil {
-		return err
-	}
-	_, err = oras.Copy(ctx, local, tag, to, tag, oras.DefaultCopyOptions)
-	return err
 }
