@@ -50,7 +50,7 @@ func TestHostDirectories(t *testing.T) {
 					continue // the bundle of the volume
 				}
 				byDocker[dir] = m.read(t, dir, dockerd.ReadCertsDirectory)
-				byPodman[dir] = m.read(t, dir, func(c *tls.Config, at string) error { return podman.SetupCertificates(at, c) })
+				byPodman[dir] = m.read(t, dir, reversed(podman.SetupCertificates))
 			}
 			want := hostDirectories[name]
 			if want == nil {

@@ -69,6 +69,11 @@ func (m *mounted) realPEM(t *testing.T, text []byte) []byte {
 	return out
 }
 
+// standIn is the certificate of a case, as the golden files have it.
+func standIn(name string) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("certificate of " + name)})
+}
+
 func (m *mounted) selfSigned(t *testing.T, name string) *x509.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
