@@ -13,7 +13,7 @@ func certsD(p *plan) (output, error) {
 		_, omitted := p.mirrors(name, h, func(mirror) string { return why })
 		out.omitted = append(out.omitted, omitted...)
 		out.omit(name, h, why, h.flags()...)
-		if why := undeliverable(h.name); why != "" {
+		if why := p.undeliverable(h.name); why != "" {
 			out.omit(name, h, why, h.certificates()...)
 		}
 		if dockerHost.MatchString(h.name) {

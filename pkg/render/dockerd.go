@@ -2,6 +2,7 @@ package render
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -40,7 +41,7 @@ func dockerd(p *plan) (output, error) {
 			config.RegistryMirrors = append(config.RegistryMirrors, m.String())
 			out.place(p, i, daemonFile, "mirror "+m.String())
 		}
-		if why := undeliverable(h.name); why != "" {
+		if why := p.undeliverable(h.name); why != "" {
 			out.omit(name, h, why, append(h.flags(), h.certificates()...)...)
 			continue
 		}
@@ -65,14 +66,31 @@ func dockerd(p *plan) (output, error) {
 }
 
 // undeliverable says why dockerd cannot be told anything about a host.
-func undeliverable(name string) string {
+func (p *plan) undeliverable(name string) string {
 	switch {
 	case name == connector.DockerHub:
 		return "dockerd reaches Docker Hub with the system's trust only"
 	case !dockerHost.MatchString(name):
 		return "docker allows no image reference with such a host name"
+	case !names(name) && !p.mirrorsDockerHub(name):
+		return "docker takes " + name + "/image for an image of Docker Hub: give the host a dot or a port"
 	}
 	return ""
+}
+
+// names reports whether docker finds a host in an image reference.
+func names(host string) bool {
+	named, err := reference.ParseNormalizedNamed(host + "/image")
+	return err == nil && reference.Domain(named) == host
+}
+
+// mirrorsDockerHub reports whether a host is a mirror of Docker Hub's.
+func (p *plan) mirrorsDockerHub(name string) bool {
+	hub, ok := p.host(connector.DockerHub)
+	return ok && slices.ContainsFunc(hub.registry.Mirrors, func(text string) bool {
+		m, why := parseMirror(text)
+		return why == "" && m.host == name
+	})
 }
 
 // notInsecure says why insecure-registries has no place for a host.

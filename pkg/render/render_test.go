@@ -510,6 +510,40 @@ func TestDockerdIPv6(t *testing.T) {
 	}
 }
 
+// docker takes short/image for an image of Docker Hub, so that a host of one
+// word can be a mirror of it and nothing else.
+func TestDockerAndShortNames(t *testing.T) {
+	s := with(source("short", basic("docker.io", "hubber", "hub")),
+		render.Registry{Host: "docker.io", Mirrors: []string{"https://cache"}},
+		render.Registry{Host: "cache", CA: certificate("cache"), InsecureSkipVerify: true},
+		render.Registry{Host: "localhost", CA: certificate("local")},
+		render.Registry{Host: "registry", CA: certificate("registry"), InsecureSkipVerify: true},
+		render.Registry{Host: "registry:5000", CA: certificate("registry"), InsecureSkipVerify: true})
+	const why = "docker takes registry/image for an image of Docker Hub: give the host a dot or a port"
+	for configuration, want := range map[string][]render.Omission{
+		"dockerd": {
+			{Configuration: "dockerd", Host: "registry", Connector: s.Connector, What: "insecureSkipVerify", Why: why},
+			{Configuration: "dockerd", Host: "registry", Connector: s.Connector, What: "ca", Why: why},
+		},
+		"certs-d": {
+			{Configuration: "certs-d", Host: "registry", Connector: s.Connector, What: "ca", Why: why},
+		},
+	} {
+		files, err := render.Render(input(configuration, s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var report render.Report
+		if err := json.Unmarshal(data(t, files, "regcred.json"), &report); err != nil {
+			t.Fatal(err)
+		}
+		report.Omitted = slices.DeleteFunc(report.Omitted, func(o render.Omission) bool { return o.Why == "the format holds certificates only" })
+		if diff := cmp.Diff(want, report.Omitted); diff != "" {
+			t.Errorf("%s: omitted (-want +got):\n%s", configuration, diff)
+		}
+	}
+}
+
 // A client looks for a mirror's CA under the host that the mirror's URL names.
 func TestMirrorIsNamedAsItsHost(t *testing.T) {
 	s := with(source("six", basic("docker.io", "hubber", "hub")),
