@@ -83,7 +83,7 @@ func WithMounts(ctx context.Context, mounts map[string]string, program string, a
 	if len(mounts) == 0 {
 		return exec.CommandContext(ctx, program, arguments...)
 	}
-	const script = `set -e; while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; exec "$@"`
+	const script = `set -e; while [ "$1" != -- ]; do mount --rbind "$1" "$2"; shift 2; done; shift; exec "$@"`
 	shell := []string{"-c", script, "sh"}
 	for _, at := range slices.Sorted(maps.Keys(mounts)) { // a folder comes before what is mounted in it
 		shell = append(shell, mounts[at], at)
