@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"github.com/regcred/csi-driver-regcred/test/child"
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
 	"github.com/regcred/csi-driver-regcred/test/clients/registry"
@@ -34,7 +31,7 @@ func TestBuildkitMirror(t *testing.T) {
 		"- host: docker.io\n  mirrors: [{url: https://"+w.Mirror.Host()+"}]\nissuer: {secret: {name: mirror-login}}"))
 
 	v := aVolume("client", "logins,hub")
-	publishOnceKnown(t, w, v)
+	publishSoon(t, w, v)
 	registries := aVolume("builder", "builders,hub")
 	registries.Attributes["configuration.names"], registries.Attributes["mount.path"] = "buildkitd", "/run/mirror/etc"
 	daemon := startBuilder(t, w, registries, "/run/mirror/etc")
@@ -86,22 +83,6 @@ func pulledFrom(mirror *registry.Server, tag string) bool {
 	return slices.ContainsFunc(mirror.Accesses(), func(a registry.Access) bool {
 		return a.Status == http.StatusOK && strings.HasPrefix(a.Path, "/v2/team/base/manifests/"+tag+"?ns=docker.io")
 	})
-}
-
-// publishOnceKnown publishes as the kubelet does: again until the driver has
-// read the manifests.
-func publishOnceKnown(t *testing.T, w *world.World, v kubelet.Volume) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	must(t, child.Until(ctx, func(ctx context.Context) error {
-		err := w.Kubelet.Publish(ctx, v)
-		if code := status.Code(err); code == codes.NotFound || code == codes.Unavailable {
-			return err
-		}
-		must(t, err)
-		return nil
-	}))
 }
 
 // awaitLogin waits until config.json shows a login for a host.

@@ -47,7 +47,7 @@ func TestBuildkitRefusals(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			v := aVolume(tt.connector, tt.connector)
-			publishOnceKnown(t, w, v)
+			publishSoon(t, w, v)
 			c := client.Buildctl{Files: filesOf(w, v), Daemon: daemon.Buildkit}
 			if tt.change != nil {
 				tt.change(t, &c)

@@ -132,7 +132,7 @@ func newBuilder(t *testing.T, w *world.World, path string) *builder {
 	return startBuilder(t, w, v, path)
 }
 
-func startBuilder(t *testing.T, w *world.World, v kubelet.Volume, path string) *builder {
+func startBuilder(t *testing.T, w *world.World, v kubelet.Volume, path string, flags ...string) *builder {
 	t.Helper()
 	publish(t, w, v)
 	must(t, os.MkdirAll(path, 0o755))
@@ -149,9 +149,10 @@ func startBuilder(t *testing.T, w *world.World, v kubelet.Volume, path string) *
 	})
 	dir, err := os.MkdirTemp("", "b-") //nolint:usetesting // t.TempDir is too long for sockets
 	must(t, err)
+	must(t, os.Chmod(dir, 0o755)) // clients of other users reach the socket
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	daemon, err := client.StartBuildkit(ctx, dir, filepath.Join(path, "buildkitd.toml"), sandbox.Cgroup()+"/"+filepath.Base(filepath.Dir(w.KubeletDir())))
+	daemon, err := client.StartBuildkit(ctx, dir, filepath.Join(path, "buildkitd.toml"), sandbox.Cgroup()+"/"+filepath.Base(filepath.Dir(w.KubeletDir())), flags...)
 	must(t, err)
 	b := &builder{Buildkit: daemon}
 	running := true

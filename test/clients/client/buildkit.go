@@ -25,7 +25,7 @@ type Buildkit struct {
 
 // StartBuildkit runs buildkitd in the folder dir with a buildkitd.toml, and
 // waits until it answers. Steps get their cgroups below the one named cgroup.
-func StartBuildkit(ctx context.Context, dir, config, cgroup string) (*Buildkit, error) {
+func StartBuildkit(ctx context.Context, dir, config, cgroup string, flags ...string) (*Buildkit, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -33,6 +33,7 @@ func StartBuildkit(ctx context.Context, dir, config, cgroup string) (*Buildkit, 
 	cmd := exec.Command("buildkitd", "--config="+config, "--addr="+b.address(), "--root="+filepath.Join(dir, "root"),
 		"--otel-socket-path="+filepath.Join(dir, "otel.sock"), "--containerd-worker=false",
 		"--oci-worker-binary=runc", "--oci-worker-snapshotter=native", "--oci-worker-net=host")
+	cmd.Args = append(cmd.Args, flags...)
 	cmd.Dir = dir // where a relative path in the file would lead
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}
 	var err error
