@@ -77,6 +77,13 @@ tool buildctl github.com/moby/buildkit/cmd/buildctl buildkit
 tool buildctl-hasty ./hasty buildkit
 tool base-shell ./shell buildkit
 
+# The image moby/buildkit brings a script that runs both programs at once.
+script=buildctl-daemonless.sh
+if [ -z "$(find "$bin" -name $script -newer "$here/buildkit/go.mod")" ]; then
+	go mod download -C "$here/buildkit" github.com/moby/buildkit
+	install -m 755 "$(go list -C "$here/buildkit" -m -f '{{.Dir}}' github.com/moby/buildkit)/examples/${script%.sh}/$script" "$bin/$script"
+fi
+
 say "building csi-driver and docker-credential-regcred"
 CGO_ENABLED=0 go build -C "$root" -trimpath -ldflags '-s -w' -o "$bin/" ./cmd/csi-driver ./cmd/docker-credential-regcred
 say "ready: $bin"
