@@ -54,6 +54,6 @@ func TestBuildkitLong(t *testing.T) {
 	ends(t, w, "long-asked", <-asking, true)
 	daemon.end(t)
 	unpublish(t, w, plain)
-	helped.end()
+	unpublish(t, w, helped.v)
 	nothingLeft(t, w)
 }
