@@ -37,6 +37,7 @@ test: needs setup build lint verify unit modules ## Everything that must hold be
 	@echo "make test: all good"
 
 .PHONY: test-all
+test-all: export REGCRED_CLIENTS := all
 test-all: test long race fuzz ## make test, the long tests, the race detector and every fuzz target
 	@echo "make test-all: all good"
 

@@ -16,21 +16,23 @@ import (
 )
 
 // hosts.toml and the certificates beside it are read at every pull.
-func TestContainerdAndAuthorities(t *testing.T) {
-	t.Parallel()
+func TestContainerdAndAuthorities(t *testing.T) { eachContainerd(t, containerdAndAuthorities) }
+
+func containerdAndAuthorities(t *testing.T, program string) {
 	w := newNode(t, time.Minute, nil)
 	v := containerdVolume("front")
-	rotateAuthority(t, w, v, func() (client.Client, string) { return ctrWith(t, w, v), w.Kubelet.Target(v) })
+	rotateAuthority(t, w, v, func() (client.Client, string) { return ctrWith(t, program, w, v), w.Kubelet.Target(v) })
 }
 
 // ctr takes the login that the files hold when it starts, and nothing more
 // once the volume was emptied.
-func TestContainerdAndLogins(t *testing.T) {
-	t.Parallel()
+func TestContainerdAndLogins(t *testing.T) { eachContainerd(t, containerdAndLogins) }
+
+func containerdAndLogins(t *testing.T, program string) {
 	w := newNode(t, time.Minute, connectors{"logins": secretLogin})
 	v := containerdVolume("logins")
 	publish(t, w, v)
-	ctr := ctrWith(t, w, v)
+	ctr := ctrWith(t, program, w, v)
 	pushAndPull(t, w, ctr, newArchive(t), "first")
 
 	w.Tokens.SetPassword(user, changed)
@@ -56,8 +58,9 @@ func TestContainerdAndLogins(t *testing.T) {
 
 // Mirrors with and without a path, plain HTTP and unverified TLS, each as the
 // Connector says at the time of the pull.
-func TestContainerdAndHosts(t *testing.T) {
-	t.Parallel()
+func TestContainerdAndHosts(t *testing.T) { eachContainerd(t, containerdAndHosts) }
+
+func containerdAndHosts(t *testing.T, program string) {
 	w := newNode(t, time.Minute, nil)
 	for _, repository := range []string{"library/tiny", "dockerhub/library/tiny"} {
 		w.Tokens.Grant(user, repository, "pull", "push")
@@ -77,8 +80,7 @@ func TestContainerdAndHosts(t *testing.T) {
 	v := containerdVolume("hosts")
 	publishDeclared(t, w, v)
 	// The token server is behind a private authority, too.
-	ctr := ctrWith(t, w, v)
-	ctr.CA = w.CAFile()
+	ctr := ctrWith(t, program, w, v, "SSL_CERT_FILE="+w.CAFile())
 	shows := func(host string, words ...string) {
 		t.Helper()
 		await(t, fmt.Sprintf("%s with %q", host, words), func() bool {
@@ -124,6 +126,13 @@ func TestContainerdAndHosts(t *testing.T) {
 	refuses(t, ctr.Pull(t.Context(), plain.Host()+"/library/tiny:1"), "server gave HTTP response to HTTPS client")
 }
 
+// eachContainerd runs a test with Debian's containerd and, in make test-all,
+// with a newer one.
+func eachContainerd(t *testing.T, test func(t *testing.T, program string)) {
+	t.Helper()
+	eachVersion(t, []string{"containerd", "containerd-2"}, test)
+}
+
 func containerdVolume(connectors string) kubelet.Volume {
 	v := aVolume("puller", connectors)
 	v.Attributes["configuration.names"] = "containerd,fields"
@@ -131,13 +140,13 @@ func containerdVolume(connectors string) kubelet.Volume {
 }
 
 // ctrWith is ctr with a volume, and a containerd of its own.
-func ctrWith(t *testing.T, w *world.World, v kubelet.Volume) client.Ctr {
+func ctrWith(t *testing.T, program string, w *world.World, v kubelet.Volume, environment ...string) client.Ctr {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "c-") //nolint:usetesting // t.TempDir is too long for containerd's sockets
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	daemon, err := client.StartContainerd(ctx, "", dir)
+	daemon, err := client.StartContainerd(ctx, program, dir, environment...)
 	must(t, err)
 	t.Cleanup(func() { must(t, daemon.Close()) })
 	return client.Ctr{Daemon: daemon, HostsDir: w.Kubelet.Target(v), Login: w.Kubelet.Target(v)}

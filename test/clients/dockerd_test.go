@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,31 +30,54 @@ import (
 const atDockerd = "/etc/regcred"
 
 // Debian's dockerd keeps a key of its own in /etc/docker and cannot start when
-// that is the volume.
-func TestDockerdInEtcDocker(t *testing.T) {
-	t.Parallel()
+// that is the volume. Newer ones start.
+func TestDockerdInEtcDocker(t *testing.T) { eachDockerd(t, dockerdInEtcDocker) }
+
+func dockerdInEtcDocker(t *testing.T, program string) {
 	w := newDockerWorld(t, connectors{"logins": secretLogin})
 	v := dockerVolume("dind", "logins")
 	publish(t, w, v)
-	_, err := startDockerd(t, client.Dockerd{
-		ConfigFile: "/etc/docker/daemon.json",
-		Mounts:     map[string]string{"/etc/docker": w.Kubelet.Target(v)},
-	})
-	refuses(t, err, "failed to start daemon: Error saving key file: open /etc/docker/.tmp-key.json")
+	docker := client.Dockerd{
+		Program: program, ConfigFile: "/etc/docker/daemon.json",
+		Mounts: map[string]string{"/etc/docker": w.Kubelet.Target(v)},
+	}
+	if program == debianDockerd {
+		_, err := startDockerd(t, docker)
+		refuses(t, err, "failed to start daemon: Error saving key file: open /etc/docker/.tmp-key.json")
+		return
+	}
+	pushAndPull(t, w, client.NewDocker(filesOf(w, v), runDockerd(t, docker)), newArchive(t), "etc")
 }
 
 // A changed login is used by the next pull and push, without a word to dockerd.
-func TestDockerdAndLogins(t *testing.T) {
-	t.Parallel()
+func TestDockerdAndLogins(t *testing.T) { eachDockerd(t, dockerdAndLogins) }
+
+func dockerdAndLogins(t *testing.T, program string) {
 	w := newDockerWorld(t, connectors{"logins": secretLogin})
 	v := dockerVolume("dind", "logins")
 	publish(t, w, v)
-	docker := client.NewDocker(filesOf(w, v), dockerdWith(t, w, v))
+	daemon := dockerdWith(t, program, w, v)
+	docker := client.NewDocker(filesOf(w, v), daemon)
+	unauthorized := func(tag string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		err := docker.Pull(ctx, w.Image("team/app", tag))
+		if program == debianDockerd {
+			refuses(t, err, "unauthorized")
+			return
+		}
+		// The CLI then asks for another login, and waits for ever where
+		// nobody can answer.
+		if err == nil || !strings.Contains(daemon.Log(), "/manifests/"+tag+`\": unauthorized`) {
+			t.Errorf("dockerd pulls %s, or fails for another reason: %v", tag, err)
+		}
+	}
 	archive := newArchive(t)
 	pushAndPull(t, w, docker, archive, "first")
 
 	w.Tokens.SetPassword(user, changed)
-	refuses(t, docker.Pull(t.Context(), w.Image("team/app", "docker-first")), "unauthorized")
+	unauthorized("docker-first")
 	write(t, w, "login", world.Login(namespace, "login", user, changed))
 	awaitEntry(t, w, v, within, isLogin(user, changed))
 	pushAndPull(t, w, docker, archive, "second")
@@ -61,7 +85,7 @@ func TestDockerdAndLogins(t *testing.T) {
 	// Consent withdrawn empties the entries; how to reach the registry stays.
 	write(t, w, "logins", w.Connector(namespace, "logins", "access: [{namespaces: [others]}]\n"+secretLogin))
 	awaitEntry(t, w, v, within, func(e entry) bool { return e == entry{} })
-	refuses(t, docker.Pull(t.Context(), w.Image("team/app", "docker-second")), "unauthorized")
+	unauthorized("docker-second")
 	unpublish(t, w, certsOf(v))
 	unpublish(t, w, v)
 	nothingLeft(t, w)
@@ -69,12 +93,13 @@ func TestDockerdAndLogins(t *testing.T) {
 
 // certs.d is read at every pull: an authority that is replaced is known as
 // soon as the volume shows it, and its predecessor forgotten.
-func TestDockerdAndAuthorities(t *testing.T) {
-	t.Parallel()
+func TestDockerdAndAuthorities(t *testing.T) { eachDockerd(t, dockerdAndAuthorities) }
+
+func dockerdAndAuthorities(t *testing.T, program string) {
 	w := newDockerWorld(t, nil)
 	v := dockerVolume("dind", "front")
 	rotateAuthority(t, w, v, func() (client.Client, string) {
-		return client.NewDocker(filesOf(w, v), dockerdWith(t, w, v)), w.Kubelet.Target(certsOf(v))
+		return client.NewDocker(filesOf(w, v), dockerdWith(t, program, w, v)), w.Kubelet.Target(certsOf(v))
 	})
 }
 
@@ -126,8 +151,9 @@ func rotateAuthority(t *testing.T, w *world.World, v kubelet.Volume, start func(
 
 // daemon.json is read again at SIGHUP: a mirror of Docker Hub and a registry
 // without TLS come, change and go while dockerd runs.
-func TestDockerdReload(t *testing.T) {
-	t.Parallel()
+func TestDockerdReload(t *testing.T) { eachDockerd(t, dockerdReload) }
+
+func dockerdReload(t *testing.T, program string) {
 	w := newDockerWorld(t, nil)
 	w.Tokens.Grant(user, "library/tiny", "pull", "push")
 	plain, other, secure := newFront(t, w, nil), newFront(t, w, nil), newFront(t, w, newAuthority(t))
@@ -144,7 +170,7 @@ func TestDockerdReload(t *testing.T) {
 	known("{host: docker.io}")
 	v := dockerVolume("dind", "hub")
 	publishDeclared(t, w, v)
-	daemon := dockerdWith(t, w, v)
+	daemon := dockerdWith(t, program, w, v)
 	docker := client.NewDocker(filesOf(w, v), daemon)
 	reloaded := func(insecure, mirrors []string) {
 		t.Helper()
@@ -210,8 +236,9 @@ func readDaemonJSON(t *testing.T, w *world.World, v kubelet.Volume) daemonJSON {
 // With subPath dockerd starts, and sees what the files said then, for as long
 // as they are kept: SIGHUP reads the old daemon.json, and an authority that is
 // replaced takes its whole folder away.
-func TestDockerdAndSubPaths(t *testing.T) {
-	t.Parallel()
+func TestDockerdAndSubPaths(t *testing.T) { eachDockerd(t, dockerdAndSubPaths) }
+
+func dockerdAndSubPaths(t *testing.T, program string) {
 	w := newDockerWorld(t, nil)
 	authority := newAuthority(t)
 	f := newFront(t, w, authority)
@@ -229,7 +256,7 @@ func TestDockerdAndSubPaths(t *testing.T) {
 		return path
 	}
 	daemon := runDockerd(t, client.Dockerd{
-		ConfigFile: "/etc/docker/daemon.json",
+		Program: program, ConfigFile: "/etc/docker/daemon.json",
 		Mounts: map[string]string{
 			"/etc/docker": emptyEtcDocker(t), "/etc/docker/certs.d": subPath("certs.d"), "/etc/docker/daemon.json": subPath("daemon.json"),
 		},
@@ -253,6 +280,82 @@ func TestDockerdAndSubPaths(t *testing.T) {
 		return os.IsNotExist(err)
 	})
 	refuses(t, docker.Pull(t.Context(), image), "certificate signed by unknown authority")
+}
+
+// A host has no volumes: csi-driver render writes a folder to which /etc/docker
+// has links, and it is replaced when something changed.
+func TestDockerdOnHost(t *testing.T) { eachDockerd(t, dockerdOnHost) }
+
+func dockerdOnHost(t *testing.T, program string) {
+	w := newDockerWorld(t, nil)
+	authority := newAuthority(t)
+	f, plain := newFront(t, w, authority), newFront(t, w, nil)
+	manifests, etc, rendered := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "regcred")
+	for _, name := range []string{"daemon.json", "certs.d"} {
+		must(t, os.Symlink(filepath.Join(rendered, name), filepath.Join(etc, name)))
+	}
+	render := func(registries string) {
+		t.Helper()
+		manifest := manifestOf("host", "registries: ["+registries+"]\nissuer: {anonymous: {}}")
+		must(t, os.WriteFile(filepath.Join(manifests, "host.yaml"), []byte(manifest), 0o600))
+		out, err := exec.CommandContext(t.Context(), "csi-driver", "render", "--connectors-dir="+manifests,
+			"--connectors=host", "--namespace="+namespace, "--configuration=dockerd", "--out="+rendered+".new").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		must(t, os.RemoveAll(rendered))
+		must(t, os.Rename(rendered+".new", rendered))
+	}
+	private := fmt.Sprintf("{host: %q, tls: {caBundle: %q}}", f.Host(), string(w.CA())+string(authority.PEM()))
+	render(private)
+	daemon := runDockerd(t, client.Dockerd{Program: program, ConfigFile: "/etc/docker/daemon.json", Mounts: map[string]string{"/etc/docker": etc}})
+	login, err := json.Marshal(map[string]any{"auths": map[string]any{
+		f.Host(): entry{Username: user, Password: password}, plain.Host(): entry{Username: user, Password: password},
+	}})
+	must(t, err)
+	docker := client.NewDocker(client.Files{DockerConfig: t.TempDir()}, daemon)
+	must(t, os.WriteFile(filepath.Join(docker.DockerConfig, "config.json"), login, 0o600))
+	must(t, docker.Push(t.Context(), newArchive(t), f.Host()+"/team/app:host"))
+	refuses(t, docker.Pull(t.Context(), plain.Host()+"/team/app:host"), "server gave HTTP response to HTTPS client")
+
+	render(fmt.Sprintf("{host: %q, plainHTTP: true}", plain.Host()))
+	must(t, daemon.Reload())
+	await(t, "docker info to show "+plain.Host(), func() bool {
+		got, err := daemon.Registries(t.Context())
+		must(t, err)
+		return cmp.Equal(client.Registries{Insecure: []string{plain.Host()}}, got, cmpopts.EquateEmpty())
+	})
+	must(t, docker.Pull(t.Context(), plain.Host()+"/team/app:host"))
+	// What the Connector does not name any more is not trusted any more.
+	refuses(t, docker.Pull(t.Context(), f.Host()+"/team/app:host"), "certificate signed by unknown authority")
+}
+
+// eachDockerd runs a test with Debian's dockerd and, in make test-all, with a
+// newer one.
+func eachDockerd(t *testing.T, test func(t *testing.T, program string)) {
+	t.Helper()
+	eachVersion(t, []string{debianDockerd, newDockerd}, test)
+}
+
+const (
+	debianDockerd = "dockerd"
+	newDockerd    = "dockerd-29"
+)
+
+// eachVersion runs a test with the first program and, in make test-all, with
+// the others, which take long to build.
+func eachVersion(t *testing.T, programs []string, test func(t *testing.T, program string)) {
+	t.Helper()
+	t.Parallel()
+	if os.Getenv("REGCRED_CLIENTS") != "all" {
+		programs = programs[:1]
+	}
+	for _, program := range programs {
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			test(t, program)
+		})
+	}
 }
 
 // secretLogin is a Connector that gives out the login of a Secret.
@@ -284,12 +387,12 @@ func certsOf(v kubelet.Volume) kubelet.Volume {
 
 // dockerdWith runs dockerd in a container's place: with the volume mounted at
 // atDockerd, its certs at /etc/docker/certs.d, and an /etc/docker of its own.
-func dockerdWith(t *testing.T, w *world.World, v kubelet.Volume) *client.Daemon {
+func dockerdWith(t *testing.T, program string, w *world.World, v kubelet.Volume) *client.Daemon {
 	t.Helper()
 	publish(t, w, certsOf(v))
 	must(t, os.MkdirAll(atDockerd, 0o755))
 	return runDockerd(t, client.Dockerd{
-		ConfigFile: atDockerd + "/daemon.json",
+		Program: program, ConfigFile: atDockerd + "/daemon.json",
 		Mounts: map[string]string{
 			"/etc/docker": emptyEtcDocker(t), "/etc/docker/certs.d": w.Kubelet.Target(certsOf(v)), atDockerd: w.Kubelet.Target(v),
 		},
@@ -355,12 +458,16 @@ func writeLogins(t *testing.T, w *world.World, name string, keys ...string) {
 // declare writes a Connector whose whole spec the test says.
 func declare(t *testing.T, w *world.World, name, spec string) {
 	t.Helper()
+	write(t, w, name, manifestOf(name, spec))
+}
+
+func manifestOf(name, spec string) string {
 	var indented strings.Builder
 	for line := range strings.Lines(spec) {
 		indented.WriteString("  " + line)
 	}
-	write(t, w, name, fmt.Sprintf("apiVersion: regcred.dev/v1alpha1\nkind: Connector\nmetadata: {name: %s, namespace: %s}\nspec:\n%s\n",
-		name, namespace, indented.String()))
+	return fmt.Sprintf("apiVersion: regcred.dev/v1alpha1\nkind: Connector\nmetadata: {name: %s, namespace: %s}\nspec:\n%s\n",
+		name, namespace, indented.String())
 }
 
 // publishDeclared publishes with Connectors that were declared a moment ago:

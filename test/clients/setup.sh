@@ -6,7 +6,8 @@
 # oras-go and the driver itself. Run again, it does only what is missing or out
 # of date.
 #
-#   REGCRED_CACHE   where the binaries go; default: .cache in the repository
+#   REGCRED_CACHE     where the binaries go; default: .cache in the repository
+#   REGCRED_CLIENTS   all = also what takes long to build: dockerd 29, containerd 2
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -82,6 +83,13 @@ script=buildctl-daemonless.sh
 if [ -z "$(find "$bin" -name $script -newer "$here/buildkit/go.mod")" ]; then
 	go mod download -C "$here/buildkit" github.com/moby/buildkit
 	install -m 755 "$(go list -C "$here/buildkit" -m -f '{{.Dir}}' github.com/moby/buildkit)/examples/${script%.sh}/$script" "$bin/$script"
+fi
+
+# The newest daemons take long to build: make test-all asks for them.
+if [ "${REGCRED_CLIENTS-}" = all ]; then
+	tool dockerd-29 github.com/moby/moby/v2/cmd/dockerd moby "ten minutes on two cores"
+	tool containerd-2 github.com/containerd/containerd/v2/cmd/containerd containerd "some minutes"
+	tool ctr-2 github.com/containerd/containerd/v2/cmd/ctr containerd
 fi
 
 say "building csi-driver and docker-credential-regcred"

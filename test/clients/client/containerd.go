@@ -6,15 +6,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 
 	"github.com/regcred/csi-driver-regcred/test/child"
 )
 
 // Containerd is a containerd that keeps images and runs no containers.
 type Containerd struct {
-	process *child.Process
-	ctr     string
-	socket  string
+	process     *child.Process
+	ctr         string
+	socket      string
+	environment []string
 }
 
 // Only what images need: no kubelet's socket, and snapshots by plain copies,
@@ -29,19 +32,23 @@ disabled_plugins = [
 ]
 [grpc]
 address = %q
+[plugins."io.containerd.transfer.v1.local"]
+unpack_config = [{platform = "linux/%s", snapshotter = "native"}]
 `
 
-// StartContainerd runs the containerd and the ctr whose names have this suffix
-// in the folder dir, and waits until it answers.
-func StartContainerd(ctx context.Context, suffix, dir string) (*Containerd, error) {
+// StartContainerd runs a containerd in the folder dir and waits until the ctr
+// beside it is answered. Both have what is added to the environment: which of
+// them speaks to registries depends on the version.
+func StartContainerd(ctx context.Context, program, dir string, environment ...string) (*Containerd, error) {
 	at := func(name string) string { return filepath.Join(dir, name) }
-	c := &Containerd{ctr: "ctr" + suffix, socket: at("containerd.sock")}
-	config := fmt.Sprintf(containerdConfig, at("data"), at("state"), c.socket)
+	c := &Containerd{ctr: strings.Replace(program, "containerd", "ctr", 1), socket: at("containerd.sock"), environment: environment}
+	config := fmt.Sprintf(containerdConfig, at("data"), at("state"), c.socket, runtime.GOARCH)
 	if err := os.WriteFile(at("config.toml"), []byte(config), 0o644); err != nil {
 		return nil, err
 	}
 	var err error
-	cmd := exec.Command("containerd"+suffix, "--config", at("config.toml"))
+	cmd := exec.Command(program, "--config", at("config.toml"))
+	cmd.Env = append(os.Environ(), environment...)
 	if c.process, err = child.Start("containerd", cmd, at("containerd.log")); err != nil {
 		return nil, err
 	}
@@ -63,9 +70,6 @@ type Ctr struct {
 	HostsDir string
 	// Login is the folder of the `fields` configuration; empty means none.
 	Login string
-	// CA is a file of authorities that count beside those of HostsDir: for a
-	// token server behind a registry without TLS. Empty means none.
-	CA string
 }
 
 // Name implements Client.
@@ -109,5 +113,5 @@ func (c Ctr) flags() ([]string, error) {
 }
 
 func (c Ctr) run(ctx context.Context, arguments ...string) error {
-	return Files{}.run(ctx, []string{"SSL_CERT_FILE=" + c.CA}, c.Daemon.ctr, append([]string{"--address", c.Daemon.socket}, arguments...)...)
+	return Files{}.run(ctx, c.Daemon.environment, c.Daemon.ctr, append([]string{"--address", c.Daemon.socket}, arguments...)...)
 }
