@@ -72,11 +72,12 @@ model: ## Random steps against a small model
 crash abuse soak model:
 	$(GO) test -count=1 -timeout 60m -v ./test/$@
 
-.PHONY: sanity formats crds
+.PHONY: sanity formats crds buildx
 sanity: ## csi-test's sanity suite over the driver's socket
 formats: ## Golden files read by the strict readers of the programs that consume them
+buildx: ## Golden files of buildx-scoped, read by buildx's own code
 crds: ## The generated CRDs, enforced by a real API server's validation
-sanity formats crds:
+sanity formats crds buildx:
 	$(GO) test -C test/$@ -count=1 ./...
 
 .PHONY: clients

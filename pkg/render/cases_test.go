@@ -285,6 +285,7 @@ func cases() map[string]render.Input {
 			rename(source("y", connector.Entry{Key: key("acr.example"), IdentityToken: secret("refresh")}), "cluster:y")),
 	}
 	imgpkgCases(all)
+	buildxCases(all)
 	mounted := input("buildkitd", corp())
 	mounted.MountPath = "/home/user/.config/buildkit"
 	all["buildkitd-mount-path"] = mounted

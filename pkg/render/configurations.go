@@ -15,6 +15,10 @@ type configuration struct {
 	alias string // an older spelling, or empty
 	// apart: each connector speaks for itself, whoever wins a host.
 	apart bool
+	// byAction: connectors share a host, one for pulls and one for pushes.
+	byAction bool
+	// bare: there are no logins in it.
+	bare bool
 	// paths are what render may produce beside what is in its answer today,
 	// directories with a trailing slash: leaving such a file out is no
 	// mistake while it happens to be missing.
@@ -38,14 +42,15 @@ type output struct {
 // configurations is the one list of configurations, sorted by name.
 func configurations() []configuration {
 	return []configuration{
-		{name: "buildkitd", paths: always(buildkitdFile, "certs/"), render: buildkitd},
-		{name: "certs-d", hostDirectories: true, paths: always(), render: certsD},
-		{name: "containerd", hostDirectories: true, paths: always(), render: containerd},
+		{name: "buildkitd", bare: true, paths: always(buildkitdFile, "certs/"), render: buildkitd},
+		{name: buildxName, byAction: true, paths: always(buildxRoot), render: buildxScoped},
+		{name: "certs-d", bare: true, hostDirectories: true, paths: always(), render: certsD},
+		{name: "containerd", bare: true, hostDirectories: true, paths: always(), render: containerd},
 		{name: "containers-auth", paths: always(authFile), render: containersAuth},
-		{name: "containers-registries", paths: always(registriesFile), render: containersRegistries},
+		{name: "containers-registries", bare: true, paths: always(registriesFile), render: containersRegistries},
 		{name: "docker-config", alias: "registry-config", paths: always(configFile), render: dockerConfig},
 		{name: "docker-helper", paths: always(configFile, helperProgram, answersDir), render: dockerHelper},
-		{name: "dockerd", paths: always(daemonFile, "certs.d/"), render: dockerd},
+		{name: "dockerd", bare: true, paths: always(daemonFile, "certs.d/"), render: dockerd},
 		{name: "fields", apart: true, paths: fieldPaths, render: fields},
 		{name: imgpkgName, paths: always(imgpkgFile), render: imgpkgEnv},
 	}

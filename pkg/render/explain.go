@@ -153,7 +153,7 @@ func (p *plan) shadowed(h *host) []Shadowed {
 	owner := p.voice(h.owner)
 	if !p.together {
 		var all []Shadowed
-		for _, v := range p.speakers(*h) {
+		for _, v := range p.speakers(h) {
 			_, lost := v.shadowed(h.name)
 			all = append(all, lost...)
 		}
@@ -165,6 +165,11 @@ func (p *plan) shadowed(h *host) []Shadowed {
 	}
 	for _, v := range p.voices {
 		if v == owner || !v.claims[h.name] {
+			continue
+		}
+		if !p.whole && p.shares(v, h) {
+			_, lost := v.shadowed(h.name)
+			all = append(all, lost...)
 			continue
 		}
 		for _, e := range v.matching(h.name) {

@@ -26,6 +26,9 @@ type Source struct {
 	// Written is the connector as the pod wrote it; `fields` names its folder after it.
 	Written string
 	Issuer  string // kind
+	// Asked is what the Connector and the pod narrow the credential to, also
+	// where the issuer cannot: by it a client chooses among several.
+	Asked connector.Scope
 	// Registries are the hosts of the Connector with their trust resolved.
 	Registries []Registry
 	// Credential is nil when the entries are emptied: expired, withdrawn or gone.

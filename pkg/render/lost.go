@@ -27,7 +27,7 @@ func (p *plan) losses() []Loss {
 			if v.Source == h.owner {
 				continue
 			}
-			if what := p.lostTo(h, v); len(what) > 0 {
+			if what := p.lostTo(&h, v); len(what) > 0 {
 				all = append(all, Loss{Host: h.name, Connector: v.Connector, To: h.owner.Connector, What: what})
 			}
 		}
@@ -36,14 +36,14 @@ func (p *plan) losses() []Loss {
 }
 
 // lostTo names what v says about a host and the owner says otherwise.
-func (p *plan) lostTo(h host, v *voice) []string {
+func (p *plan) lostTo(h *host, v *voice) []string {
 	theirs, ours := v.registry(h.name), h.registry
 	var what []string
 	for _, item := range []struct {
 		name string
 		lost bool
 	}{
-		{"credential", v.claims[h.name] && p.together},
+		{"credential", v.claims[h.name] && p.together && (p.whole || !p.shares(v, h))},
 		{"plainHTTP", theirs.PlainHTTP && !ours.PlainHTTP},
 		{"insecureSkipVerify", theirs.InsecureSkipVerify && !ours.InsecureSkipVerify},
 		{"ca", len(theirs.CA) > 0 && !bytes.Equal(theirs.CA, ours.CA)},

@@ -18,6 +18,9 @@ type plan struct {
 	// apart: a configuration lets each connector speak for itself; together:
 	// in one of them the owner of a host speaks alone.
 	apart, together bool
+	// byAction: in one of them connectors share a host; whole: in one with
+	// logins they do not.
+	byAction, whole bool
 	lost            []Loss
 }
 
@@ -87,6 +90,7 @@ func newPlan(in Input) (*plan, error) {
 func (p *plan) settle(wanted []configuration) {
 	for _, c := range wanted {
 		p.apart, p.together = p.apart || c.apart, p.together || !c.apart
+		p.byAction, p.whole = p.byAction || c.byAction, p.whole || !c.apart && !c.byAction && !c.bare
 	}
 	p.lost = p.losses()
 }

@@ -240,7 +240,7 @@ func data(t *testing.T, files render.Files, path string) []byte {
 }
 
 func TestNames(t *testing.T) {
-	if diff := cmp.Diff([]string{"buildkitd", "certs-d", "containerd", "containers-auth", "containers-registries", "docker-config", "docker-helper", "dockerd", "fields", "imgpkg-env"}, render.Names()); diff != "" {
+	if diff := cmp.Diff([]string{"buildkitd", "buildx-scoped", "certs-d", "containerd", "containers-auth", "containers-registries", "docker-config", "docker-helper", "dockerd", "fields", "imgpkg-env"}, render.Names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
 	for name, want := range map[string]string{"docker-config": "docker-config", "registry-config": "docker-config", "dockerd": "dockerd", "Dockerd": "", "": ""} {

@@ -83,7 +83,7 @@ func reportEntries(p *plan) []ReportEntry {
 	entries := []ReportEntry{}
 	named := make(map[*Source]bool)
 	for _, h := range p.hosts {
-		for _, v := range p.speakers(h) {
+		for _, v := range p.speakers(&h) {
 			if v.Credential == nil {
 				entries = append(entries, emptiedEntry(v.Source, h.name))
 				named[v.Source] = true
@@ -112,11 +112,12 @@ func reportEntries(p *plan) []ReportEntry {
 }
 
 // speakers are the voices of which a volume shows what they say of a host: its
-// owner's, and those that claim it too where each speaks for itself.
-func (p *plan) speakers(h host) []*voice {
+// owner's, and those that claim it too where each speaks for itself or serves
+// an action of it.
+func (p *plan) speakers(h *host) []*voice {
 	speakers := []*voice{p.voice(h.owner)}
 	for _, v := range p.voices {
-		if p.apart && v.Source != h.owner && v.claims[h.name] {
+		if v.Source != h.owner && v.claims[h.name] && (p.apart || p.shares(v, h)) {
 			speakers = append(speakers, v)
 		}
 	}

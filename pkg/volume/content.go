@@ -103,6 +103,9 @@ func (m *Manager) source(ctx context.Context, g *grant) (render.Source, error) {
 		return s, nil
 	}
 	s.Issuer = g.connector.Issuer.Kind
+	if asked, err := g.connector.Scope.Narrow(g.use.Want); err == nil { // else the grant is refused
+		s.Asked = asked
+	}
 	hosts := g.hosts
 	if g.lease != nil {
 		state := g.lease.State()

@@ -79,6 +79,7 @@ func carriers(e connector.Entry) []string {
 		glob := strings.Contains(e.Key.Path, "*")
 		// docker-helper's config.json is another than docker-config's.
 		return name == "docker-helper" || name == "containers-auth" && (!e.RegistryToken.IsZero() || glob) ||
+			name == "buildx-scoped" && glob ||
 			name == "imgpkg-env" && (glob || strings.HasSuffix(e.Key.Host, "]"))
 	})
 }
