@@ -21,6 +21,8 @@ type situation struct {
 	prepare func(t *testing.T, s *stage) func(t *testing.T, p program) error
 	// cannot says why a client cannot pass; empty = it must.
 	cannot func(p program) string
+	// fails is what goes wrong for such a client; nil = refusal.
+	fails *regexp.Regexp
 }
 
 // stage is the world of all situations.
@@ -48,7 +50,7 @@ func TestMatrix(t *testing.T) {
 						t.Parallel()
 						err := try(t, p)
 						seen.add(situation.name, p.name, err == nil)
-						judge(t, err, situation.cannot(p))
+						judge(t, err, situation.cannot(p), situation.fails)
 					})
 				}
 			})
@@ -67,14 +69,17 @@ func TestMatrix(t *testing.T) {
 // them in. Anything else that goes wrong is not what the tests expect.
 var refusal = regexp.MustCompile(`(?i)unauthorized|\b40[13]\b|denied|authentication required|authorization (failed|not available)|insufficient.scope|no basic auth`)
 
-func judge(t *testing.T, err error, reason string) {
+func judge(t *testing.T, err error, reason string, fails *regexp.Regexp) {
 	t.Helper()
+	if fails == nil {
+		fails = refusal
+	}
 	switch {
 	case reason == "" && err != nil:
 		t.Error(err)
 	case reason != "" && err == nil:
 		t.Errorf("it passes, and should not be able to: %s", reason)
-	case reason != "" && !refusal.MatchString(err.Error()):
+	case reason != "" && !fails.MatchString(err.Error()):
 		t.Errorf("it fails for another reason than %q: %v", reason, err)
 	}
 }

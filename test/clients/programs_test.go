@@ -16,6 +16,11 @@ type program struct {
 	daemon bool
 	// noRegistryToken says why a bearer token does not log it in.
 	noRegistryToken string
+	// authFile: it reads the auth.json of containers-auth.
+	authFile bool
+	// noPrivateTokens says why it does not log in at a token server of another
+	// name at a private address.
+	noPrivateTokens string
 }
 
 func programs() []program {
@@ -30,15 +35,15 @@ func programs() []program {
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Crane{Files: f} },
 		},
 		{
-			name: "skopeo", origin: "Debian's package", noRegistryToken: image,
+			name: "skopeo", origin: "Debian's package", noRegistryToken: image, authFile: true,
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.Skopeo{Files: f} },
 		},
 		{
-			name: "podman", origin: "Debian's package, without a service", noRegistryToken: image,
+			name: "podman", origin: "Debian's package, without a service", noRegistryToken: image, authFile: true,
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.NewPodman(f) },
 		},
 		{
-			name: "buildah", origin: "Debian's package", noRegistryToken: image,
+			name: "buildah", origin: "Debian's package", noRegistryToken: image, authFile: true,
 			make: func(f client.Files, _ *client.Daemon) client.Client { return client.NewBuildah(f) },
 		},
 		{
@@ -51,7 +56,8 @@ func programs() []program {
 		},
 		{
 			name: "oras", origin: "oras-go, the library, in a program of the test's own: the command does not build as a module",
-			make: func(f client.Files, _ *client.Daemon) client.Client { return client.ORAS{Files: f} },
+			noPrivateTokens: "oras-go follows a registry to a token server of another name only at a public address",
+			make:            func(f client.Files, _ *client.Daemon) client.Client { return client.ORAS{Files: f} },
 		},
 	}
 }

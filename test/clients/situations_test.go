@@ -3,6 +3,7 @@ package clients
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
@@ -37,6 +38,22 @@ func situations() []situation {
 		{
 			name: "mirror", means: "pulls through a mirror with the mirror's own login",
 			prepare: mirror, cannot: nobody,
+		},
+		{
+			name: "intranet", means: "pushes and pulls where the token server has a private address and another name than the registry",
+			prepare: uses("intranet", func(s *stage) string { return s.Intranet.Host() }),
+			cannot:  func(p program) string { return p.noPrivateTokens },
+			fails:   regexp.MustCompile(`bearer realm host "auth\.intranet\.test" resolves to 10\.99\.0\.1`),
+		},
+		{
+			name: "two identities", means: "pulls from two repositories of one host as two users",
+			prepare: twoIdentities, cannot: func(p program) string {
+				if p.authFile {
+					return ""
+				}
+				return "`config.json` has one login for a host, so such a volume is refused; `auth.json` (`containers-auth`) has one for each path"
+			},
+			fails: regexp.MustCompile(`docker-config`),
 		},
 		{
 			name: "several", means: "pushes to and pulls from two registries with one volume",
@@ -85,6 +102,41 @@ func mirror(t *testing.T, s *stage) func(*testing.T, program) error {
 	files := s.published(t, "mirror", "mirror")
 	return func(t *testing.T, p program) error {
 		return p.with(t, files, s.daemon).Pull(t.Context(), s.Mirror.Host()+"/team/app:"+seed)
+	}
+}
+
+// twoIdentities is a Secret with a login for each of two repositories, where
+// each user may do nothing in the other's.
+func twoIdentities(t *testing.T, s *stage) func(*testing.T, program) error {
+	owners := map[string]string{"team/app": "app-owner", "team/public": "public-owner"}
+	logins := map[string]any{}
+	for repository, owner := range owners {
+		s.Tokens.SetPassword(owner, password)
+		s.Tokens.Grant(owner, repository, "pull")
+		logins[s.Registry.Host()+"/"+repository] = map[string]string{"username": owner, "password": password}
+	}
+	manifest, err := world.DockerConfigOf(namespace, "owners-login", logins)
+	must(t, err)
+	write(t, s.World, "owners-login", manifest)
+	write(t, s.World, "owners", s.Connector(namespace, "owners", "issuer: {secret: {name: owners-login}}"))
+	v := aVolume("owners", "owners")
+	v.Attributes["configuration.names"] = "containers-auth"
+	publishSoon(t, s.World, v)
+	files := filesOf(s.World, v)
+	files.AuthFile = filepath.Join(files.DockerConfig, "auth.json")
+	return func(t *testing.T, p program) error {
+		if !p.authFile {
+			other := aVolume("owners-"+p.name, "owners")
+			err := s.Kubelet.Publish(t.Context(), other)
+			must(t, s.Kubelet.Forget(other))
+			return err
+		}
+		for repository := range owners {
+			if err := p.with(t, files, s.daemon).Pull(t.Context(), s.Image(repository, seed)); err != nil {
+				return fmt.Errorf("%s: %w", repository, err)
+			}
+		}
+		return nil
 	}
 }
 

@@ -34,6 +34,7 @@ func newStage(t *testing.T) *stage {
 	defer cancel()
 	must(t, w.StartPasswords(ctx, map[string]string{"keeper": password}))
 	must(t, w.StartMirror(ctx, user, password, map[string]string{"cacher": password}))
+	must(t, w.StartIntranet(ctx))
 	must(t, w.StartHub(ctx, matrixLife))
 	w.Tokens.SetPassword("", "")
 	w.Tokens.Grant("", "team/public", "pull")
@@ -43,7 +44,10 @@ func newStage(t *testing.T) *stage {
 	write(t, w, "wrong-login", world.Login(namespace, "wrong", user, "not the password"))
 	for name, r := range map[string]struct {
 		host, user string
-	}{"passwords": {w.Passwords.Host(), "keeper"}, "mirror": {w.Mirror.Host(), "cacher"}, "hub": {"docker.io", user}} {
+	}{
+		"passwords": {w.Passwords.Host(), "keeper"}, "mirror": {w.Mirror.Host(), "cacher"},
+		"intranet": {w.Intranet.Host(), user}, "hub": {"docker.io", user},
+	} {
 		write(t, w, name+"-login", world.Login(namespace, name+"-login", r.user, password))
 		write(t, w, name, world.ConnectorFor(r.host, namespace, name, "issuer: {secret: {name: "+name+"-login}}"))
 	}

@@ -4,6 +4,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -28,6 +29,8 @@ type Client interface {
 type Files struct {
 	// DockerConfig is the folder that holds config.json.
 	DockerConfig string
+	// AuthFile is what podman, buildah and skopeo read; empty means config.json.
+	AuthFile string
 	// CA is the file with the registry's authority. Docker's daemon does not
 	// read it, but certs.d.
 	CA string
@@ -37,6 +40,10 @@ type Files struct {
 
 // User is whom a pod's securityContext names: runAsUser and fsGroup.
 type User struct{ UID, FSGroup uint32 }
+
+func (f Files) authFile() string {
+	return "REGISTRY_AUTH_FILE=" + cmp.Or(f.AuthFile, filepath.Join(f.DockerConfig, "config.json"))
+}
 
 // run executes a program with an environment of its own: an empty home, so
 // that no other login is found. The error is what the program said.

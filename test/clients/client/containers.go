@@ -51,7 +51,7 @@ func (c Containers) stored(ctx context.Context, do func(run func(verb string, ar
 	defer removeAll(dir)
 	at := func(name string) string { return filepath.Join(dir, name) }
 	environment := []string{
-		"REGISTRY_AUTH_FILE=" + c.DockerConfig + "/config.json", "SSL_CERT_FILE=" + c.CA,
+		c.authFile(), "SSL_CERT_FILE=" + c.CA,
 		"XDG_RUNTIME_DIR=" + dir, // a store remembers this folder
 	}
 	return do(func(verb string, arguments ...string) error {

@@ -19,6 +19,6 @@ func (s Skopeo) Pull(ctx context.Context, reference string) error {
 }
 
 func (s Skopeo) copy(ctx context.Context, from, to string) error {
-	environment := []string{"REGISTRY_AUTH_FILE=" + s.DockerConfig + "/config.json", "SSL_CERT_FILE=" + s.CA}
+	environment := []string{s.authFile(), "SSL_CERT_FILE=" + s.CA}
 	return s.run(ctx, environment, "skopeo", "copy", from, to)
 }

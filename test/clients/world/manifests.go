@@ -47,9 +47,14 @@ stringData: {username: %q, password: %q}
 // DockerConfig is the manifest of a Secret of `kubectl create secret
 // docker-registry`, with one login for the world's registry.
 func (w *World) DockerConfig(namespace, name, user, password string) (string, error) {
-	config, err := json.Marshal(map[string]any{"auths": map[string]any{
+	return DockerConfigOf(namespace, name, map[string]any{
 		w.Registry.Host(): map[string]string{"username": user, "password": password},
-	}})
+	})
+}
+
+// DockerConfigOf is the same with any entries, by their keys.
+func DockerConfigOf(namespace, name string, auths map[string]any) (string, error) {
+	config, err := json.Marshal(map[string]any{"auths": auths})
 	if err != nil {
 		return "", err
 	}

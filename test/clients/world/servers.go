@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/regcred/csi-driver-regcred/test/clients/registry"
+	"github.com/regcred/csi-driver-regcred/test/clients/sandbox"
 )
 
 // StartPasswords starts a registry whose users log in with HTTP's Basic
@@ -20,6 +21,17 @@ func (w *World) StartMirror(ctx context.Context, user, password string, users ma
 	w.Mirror, err = w.startRegistry(ctx, mirrorName, registry.Config{Users: users, Upstream: &registry.Upstream{
 		URL: "https://" + w.Registry.Host(), User: user, Password: password, CAFile: w.CAFile(),
 	}})
+	return err
+}
+
+// StartIntranet starts a registry with the world's token server at an address
+// inside of the company, under another name than the registry's.
+func (w *World) StartIntranet(ctx context.Context) error {
+	host, err := w.serveTokens(w.Tokens, intranetAuth, sandbox.PrivateAddress, "0")
+	if err != nil {
+		return err
+	}
+	w.Intranet, err = w.startRegistry(ctx, intranetName, registry.Config{Realm: "https://" + host + "/token", Tokens: w.Tokens})
 	return err
 }
 

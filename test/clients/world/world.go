@@ -30,6 +30,8 @@ const (
 	tokensName    = "auth.registry.test"
 	passwordsName = "htpasswd.test"
 	mirrorName    = "mirror.test"
+	intranetName  = "intranet.test"
+	intranetAuth  = "auth.intranet.test"
 )
 
 // Hosts are the host names that the sandbox must know. The token server is a
@@ -37,6 +39,7 @@ const (
 func Hosts() map[string]string {
 	hosts := map[string]string{
 		registryName: sandbox.PrivateAddress, passwordsName: sandbox.PrivateAddress, mirrorName: sandbox.PrivateAddress,
+		intranetName: sandbox.PrivateAddress, intranetAuth: sandbox.PrivateAddress,
 		tokensName: sandbox.PublicAddress,
 	}
 	maps.Copy(hosts, hubHosts())
@@ -49,10 +52,11 @@ type World struct {
 	Tokens   *tokenserver.Server
 	Registry *registry.Server
 	// Passwords is a registry with htpasswd, Mirror a pull-through mirror of
-	// Registry, Hub an imitation of Docker Hub with a token server of its own.
-	// Each is nil before it is started.
-	Passwords, Mirror, Hub *registry.Server
-	HubTokens              *tokenserver.Server
+	// Registry, Intranet one whose token server is at a private address, Hub an
+	// imitation of Docker Hub with a token server of its own. Each is nil before
+	// it is started.
+	Passwords, Mirror, Intranet, Hub *registry.Server
+	HubTokens                        *tokenserver.Server
 
 	Driver  *driver.Driver   // nil before StartDriver
 	Kubelet *kubelet.Kubelet // nil before StartDriver
@@ -147,7 +151,7 @@ func (w *World) Close() error {
 	if w.Driver != nil {
 		errs = append(errs, w.Driver.Stop())
 	}
-	for _, r := range []*registry.Server{w.Mirror, w.Hub, w.Passwords, w.Registry} {
+	for _, r := range []*registry.Server{w.Mirror, w.Hub, w.Intranet, w.Passwords, w.Registry} {
 		if r != nil {
 			r.Close()
 		}
