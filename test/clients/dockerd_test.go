@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -282,33 +281,37 @@ func dockerdAndSubPaths(t *testing.T, program string) {
 	refuses(t, docker.Pull(t.Context(), image), "certificate signed by unknown authority")
 }
 
-// A host has no volumes: csi-driver render writes a folder to which /etc/docker
-// has links, and it is replaced when something changed.
+// A host has no volumes: what the page tells to run writes a folder to which
+// /etc/docker has links, and replaces it when something changed.
 func TestDockerdOnHost(t *testing.T) { eachDockerd(t, dockerdOnHost) }
 
 func dockerdOnHost(t *testing.T, program string) {
 	w := newDockerWorld(t, nil)
 	authority := newAuthority(t)
 	f, plain := newFront(t, w, authority), newFront(t, w, nil)
-	manifests, etc, rendered := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "regcred")
-	for _, name := range []string{"daemon.json", "certs.d"} {
-		must(t, os.Symlink(filepath.Join(rendered, name), filepath.Join(etc, name)))
+	page, err := os.ReadFile("../../docs/clients/dockerd.md")
+	must(t, err)
+	blocks := fenced(string(page), "bash")
+	if len(blocks) != 1 {
+		t.Fatalf("%d blocks of bash, want the one for hosts", len(blocks))
+	}
+	manifests := t.TempDir()
+	mounts := map[string]string{"/etc/docker": t.TempDir(), "/run/regcred": t.TempDir(), "/etc/connectors": manifests}
+	for at := range mounts {
+		must(t, makeOwnFolder(at))
 	}
 	render := func(registries string) {
 		t.Helper()
-		manifest := manifestOf("host", "registries: ["+registries+"]\nissuer: {anonymous: {}}")
-		must(t, os.WriteFile(filepath.Join(manifests, "host.yaml"), []byte(manifest), 0o600))
-		out, err := exec.CommandContext(t.Context(), "csi-driver", "render", "--connectors-dir="+manifests,
-			"--connectors=host", "--namespace="+namespace, "--configuration=dockerd", "--out="+rendered+".new").CombinedOutput()
+		manifest := manifestOf("registry", "registries: ["+registries+"]\nissuer: {anonymous: {}}")
+		must(t, os.WriteFile(filepath.Join(manifests, "registry.yaml"), []byte(manifest), 0o600))
+		said, err := client.WithMounts(t.Context(), mounts, "sh", "-euxc", blocks[0]).CombinedOutput()
 		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatalf("%v\n%s", err, said)
 		}
-		must(t, os.RemoveAll(rendered))
-		must(t, os.Rename(rendered+".new", rendered))
 	}
 	private := fmt.Sprintf("{host: %q, tls: {caBundle: %q}}", f.Host(), string(w.CA())+string(authority.PEM()))
 	render(private)
-	daemon := runDockerd(t, client.Dockerd{Program: program, ConfigFile: "/etc/docker/daemon.json", Mounts: map[string]string{"/etc/docker": etc}})
+	daemon := runDockerd(t, client.Dockerd{Program: program, ConfigFile: "/etc/docker/daemon.json", Mounts: mounts})
 	login, err := json.Marshal(map[string]any{"auths": map[string]any{
 		f.Host(): entry{Username: user, Password: password}, plain.Host(): entry{Username: user, Password: password},
 	}})
