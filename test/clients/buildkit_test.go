@@ -132,7 +132,7 @@ func newBuilder(t *testing.T, w *world.World, path string) *builder {
 	return startBuilder(t, w, v, path)
 }
 
-func startBuilder(t *testing.T, w *world.World, v kubelet.Volume, path string, flags ...string) *builder {
+func startBuilder(t *testing.T, w *world.World, v kubelet.Volume, path string) *builder {
 	t.Helper()
 	publish(t, w, v)
 	must(t, os.MkdirAll(path, 0o755))
@@ -147,13 +147,11 @@ func startBuilder(t *testing.T, w *world.World, v kubelet.Volume, path string, f
 			must(t, unmount())
 		}
 	})
-	dir, err := os.MkdirTemp("", "b-") //nolint:usetesting // t.TempDir is too long for sockets
-	must(t, err)
-	must(t, os.Chmod(dir, 0o755)) // clients of other users reach the socket
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	daemon, err := client.StartBuildkit(ctx, dir, filepath.Join(path, "buildkitd.toml"), sandbox.Cgroup()+"/"+filepath.Base(filepath.Dir(w.KubeletDir())), flags...)
-	must(t, err)
+	daemon := runBuildkit(t, client.BuildkitOptions{
+		Config: filepath.Join(path, "buildkitd.toml"),
+		// A part of what the cache goes by, so it is the same for both builders of a world.
+		Cgroup: sandbox.Cgroup() + "/" + filepath.Base(filepath.Dir(w.KubeletDir())),
+	})
 	b := &builder{Buildkit: daemon}
 	running := true
 	b.end = func(t *testing.T) {
@@ -172,6 +170,22 @@ func startBuilder(t *testing.T, w *world.World, v kubelet.Volume, path string, f
 		}
 	})
 	return b
+}
+
+// runBuildkit starts a buildkitd, which the caller ends.
+func runBuildkit(t *testing.T, o client.BuildkitOptions) *client.Buildkit {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "b-") //nolint:usetesting // t.TempDir is too long for sockets
+	must(t, err)
+	must(t, os.Chmod(dir, 0o755)) // clients of other users reach the socket
+	if o.Cgroup == "" {
+		o.Cgroup = sandbox.Cgroup() + "/" + filepath.Base(dir)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	daemon, err := client.StartBuildkit(ctx, dir, o)
+	must(t, err)
+	return daemon
 }
 
 // build is a build on the base image that notes the tag of its result.

@@ -1,6 +1,8 @@
 package clients
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
@@ -12,7 +14,10 @@ type program struct {
 	// origin says which program it is and where it comes from.
 	origin string
 	make   func(client.Files, *client.Daemon) client.Client
-	// daemon: it needs a dockerd, and so the machine's root.
+	// start takes make's place where the program has a daemon of its own, which
+	// ends with the test.
+	start func(*testing.T, client.Files) client.Client
+	// daemon: it needs a daemon, and so the machine's root.
 	daemon bool
 	// noRegistryToken says why a bearer token does not log it in.
 	noRegistryToken string
@@ -59,6 +64,10 @@ func programs() []program {
 			noPrivateTokens: "oras-go follows a registry to a token server of another name only at a public address",
 			make:            func(f client.Files, _ *client.Daemon) client.Client { return client.ORAS{Files: f} },
 		},
+		{
+			name: "buildkit", origin: "buildctl and buildkitd, module, pinned in `test/clients/buildkit/go.mod`", daemon: true,
+			start: startBuildctl,
+		},
 	}
 }
 
@@ -66,7 +75,23 @@ func programs() []program {
 func (p program) with(t *testing.T, files client.Files, daemon *client.Daemon) client.Client {
 	t.Helper()
 	if p.daemon && daemon == nil {
-		t.Skip("dockerd needs the machine's root")
+		t.Skip(p.name + " needs the machine's root")
+	}
+	if p.start != nil {
+		return p.start(t, files)
 	}
 	return p.make(files, daemon)
+}
+
+// startBuildctl gives each test a buildkitd, because one that is shared shares
+// what it has fetched.
+func startBuildctl(t *testing.T, files client.Files) client.Client {
+	t.Helper()
+	o := client.BuildkitOptions{Config: os.DevNull, Environment: []string{"SSL_CERT_FILE=" + files.CA}}
+	if files.User != nil {
+		o.Flags = []string{fmt.Sprint("--group=", files.User.FSGroup)}
+	}
+	daemon := runBuildkit(t, o)
+	t.Cleanup(func() { must(t, daemon.Close()) })
+	return client.Buildctl{Files: files, Daemon: daemon}
 }

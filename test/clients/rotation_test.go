@@ -50,8 +50,8 @@ func rotation(t *testing.T, s *stage) func(*testing.T, program) error {
 		if p.daemon && s.daemon == nil {
 			continue // its cell says so
 		}
+		c := p.with(t, files, s.daemon)
 		load.Go(func() error {
-			c := p.make(files, s.daemon)
 			pulls := 0
 			for ctx.Err() == nil {
 				if err := c.Pull(t.Context(), s.Image("team/app", seed)); err != nil {

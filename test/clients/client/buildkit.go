@@ -23,19 +23,24 @@ type Buildkit struct {
 	dir, cgroup string
 }
 
-// StartBuildkit runs buildkitd in the folder dir with a buildkitd.toml, and
-// waits until it answers. Steps get their cgroups below the one named cgroup.
-func StartBuildkit(ctx context.Context, dir, config, cgroup string, flags ...string) (*Buildkit, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	b := &Buildkit{dir: dir, cgroup: cgroup}
-	cmd := exec.Command("buildkitd", "--config="+config, "--addr="+b.address(), "--root="+filepath.Join(dir, "root"),
-		"--otel-socket-path="+filepath.Join(dir, "otel.sock"), "--containerd-worker=false",
-		"--oci-worker-binary=runc", "--oci-worker-snapshotter=native", "--oci-worker-net=host")
-	cmd.Args = append(cmd.Args, flags...)
+// BuildkitOptions say how a buildkitd runs.
+type BuildkitOptions struct {
+	Config      string // buildkitd.toml
+	Cgroup      string // below which steps get theirs
+	Flags       []string
+	Environment []string
+}
+
+// StartBuildkit runs buildkitd in the folder dir and waits until it answers.
+func StartBuildkit(ctx context.Context, dir string, o BuildkitOptions) (*Buildkit, error) {
+	b := &Buildkit{dir: dir, cgroup: o.Cgroup}
+	cmd := exec.Command("buildkitd", append([]string{
+		"--config=" + o.Config, "--addr=" + b.address(), "--root=" + filepath.Join(dir, "root"),
+		"--otel-socket-path=" + filepath.Join(dir, "otel.sock"), "--containerd-worker=false",
+		"--oci-worker-binary=runc", "--oci-worker-snapshotter=native", "--oci-worker-net=host",
+	}, o.Flags...)...)
 	cmd.Dir = dir // where a relative path in the file would lead
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, o.Environment...)
 	var err error
 	if b.process, err = child.Start("buildkitd", cmd, filepath.Join(dir, "buildkitd.log")); err != nil {
 		return nil, err
@@ -83,7 +88,7 @@ func (b *Buildkit) Close() error {
 // Build is what a build is to do.
 type Build struct {
 	Dockerfile string
-	Push       string // reference of the result
+	Push       string // reference of the result; empty = it is only unpacked
 	CacheTo    string // reference where the cache is pushed; empty = nowhere
 	CacheFrom  string // reference from which it is taken; empty = from nowhere
 }
@@ -104,16 +109,58 @@ type Buildctl struct {
 	CredentialsAge time.Duration
 }
 
+// Name implements Client.
+func (c Buildctl) Name() string { return "buildkit" }
+
+// Push implements Client: it builds an image that holds the archive.
+func (c Buildctl) Push(ctx context.Context, archive, reference string) error {
+	return c.in("FROM scratch\nCOPY image.tar /\n", func(folder string) error {
+		content, err := os.ReadFile(archive)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(folder, "image.tar"), content, 0o644); err != nil {
+			return err
+		}
+		return c.run(ctx, c.environment(), "buildctl", c.arguments(folder, Build{Push: reference})...)
+	})
+}
+
+// Pull implements Client: it unpacks an image, whose daemon is not shared.
+func (c Buildctl) Pull(ctx context.Context, reference string) error {
+	if err := c.run(ctx, nil, "buildctl", "--addr="+c.Daemon.address(), "prune", "--all"); err != nil {
+		return err
+	}
+	return c.in("FROM "+reference+"\n", func(folder string) error {
+		return c.run(ctx, c.environment(), "buildctl", c.arguments(folder, Build{})...)
+	})
+}
+
 // Run builds.
 func (c Buildctl) Run(ctx context.Context, b Build) error {
+	return c.in(b.Dockerfile, func(folder string) error {
+		if c.CredentialsAge > 0 {
+			return c.run(ctx, c.environment(), "buildctl-hasty", "--addr="+c.Daemon.address(), "--context="+folder, "--push="+b.Push,
+				"--cgroup-parent="+c.Daemon.cgroup, "--credentials-age="+c.CredentialsAge.String())
+		}
+		return c.run(ctx, c.environment(), "buildctl", c.arguments(folder, b)...)
+	})
+}
+
+// in calls build with a folder that holds the Dockerfile.
+func (c Buildctl) in(dockerfile string, build func(folder string) error) error {
 	folder, err := c.folder("context-")
 	if err != nil {
 		return err
 	}
 	defer removeAll(folder)
-	if err := os.WriteFile(filepath.Join(folder, "Dockerfile"), []byte(b.Dockerfile), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
 		return err
 	}
+	return build(folder)
+}
+
+func (c Buildctl) environment() []string {
 	environment := []string{"DOCKER_CONFIG=" + c.DockerConfig}
 	if len(c.Hosts) == 0 && c.CA != "" {
 		environment = append(environment, "SSL_CERT_FILE="+c.CA)
@@ -121,17 +168,18 @@ func (c Buildctl) Run(ctx context.Context, b Build) error {
 	if c.Path != "" {
 		environment = append(environment, "PATH="+c.Path+":"+os.Getenv("PATH"))
 	}
-	if c.CredentialsAge > 0 {
-		return c.run(ctx, environment, "buildctl-hasty", "--addr="+c.Daemon.address(), "--context="+folder, "--push="+b.Push,
-			"--cgroup-parent="+c.Daemon.cgroup, "--credentials-age="+c.CredentialsAge.String())
-	}
-	return c.run(ctx, environment, "buildctl", c.arguments(folder, b)...)
+	return environment
 }
 
 func (c Buildctl) arguments(folder string, b Build) []string {
 	arguments := []string{
 		"--addr=" + c.Daemon.address(), "build", "--progress=plain", "--frontend=dockerfile.v0", "--opt=cgroup-parent=" + c.Daemon.cgroup,
-		"--local=context=" + folder, "--local=dockerfile=" + folder, "--output=type=image,push=true,name=" + b.Push,
+		"--local=context=" + folder, "--local=dockerfile=" + folder,
+	}
+	if b.Push == "" {
+		arguments = append(arguments, "--output=type=tar,dest="+filepath.Join(folder, "result.tar"))
+	} else {
+		arguments = append(arguments, "--output=type=image,push=true,name="+b.Push)
 	}
 	for _, host := range c.Hosts {
 		arguments = append(arguments, "--registry-auth-tlscontext=host="+host+",ca="+c.CA)
