@@ -66,7 +66,8 @@ func must(t *testing.T, errs ...error) {
 	}
 }
 
-// buildHelper builds the program as the Makefile does.
+// buildHelper builds the program as the Makefile does: before isolate, which
+// hides Go's cache.
 func buildHelper(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "docker-credential-regcred")
@@ -81,8 +82,8 @@ func buildHelper(t *testing.T) string {
 // Clients that run helpers get the logins from the program, through
 // config.json; nothing in config.json itself is a login.
 func TestDockerHelper(t *testing.T) {
-	isolate(t)
 	program := buildHelper(t)
+	isolate(t)
 	all := volumes(t)
 	for name, want := range helped {
 		t.Run(name, func(t *testing.T) {
@@ -139,8 +140,8 @@ func readHelpedGGCR(t *testing.T, file, host string) credential {
 
 // The program against the protocol's own client.
 func TestHelperProtocol(t *testing.T) {
-	isolate(t)
 	dir := furnish(t, volumes(t)["docker-helper"], buildHelper(t))
+	isolate(t)
 	before := tree(t, dir)
 	program := helperclient.NewShellProgramFunc(filepath.Join(dir, "bin", "docker-credential-regcred"))
 
@@ -185,8 +186,8 @@ func TestHelperProtocol(t *testing.T) {
 // The volume is found from the program's own place, or by DOCKER_CONFIG where
 // the program lies elsewhere.
 func TestHelperFindsItsVolume(t *testing.T) {
-	isolate(t)
 	program := buildHelper(t)
+	isolate(t)
 	a, b := furnish(t, volumes(t)["docker-helper"], program), furnish(t, volumes(t)["docker-helper-rivals"], program)
 	link := filepath.Join(t.TempDir(), "docker-credential-regcred")
 	must(t, os.Symlink(filepath.Join(a, "bin/docker-credential-regcred"), link))

@@ -177,7 +177,7 @@ func systemdEnvironment(t *testing.T, data []byte) []string {
 		var value strings.Builder
 		for rest != "" {
 			literal, after, closed := strings.Cut(rest[1:], rest[:1])
-			if !strings.Contains(`'"`, rest[:1]) || !closed || rest[:1] == `"` && strings.ContainsAny(literal, "\\`$") {
+			if rest[0] != '\'' && rest[0] != '"' || !closed || rest[:1] == `"` && strings.ContainsAny(literal, "\\`$") {
 				t.Fatalf("%s: %q is read in another way", name, rest)
 			}
 			value.WriteString(literal)
