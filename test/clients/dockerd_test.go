@@ -59,10 +59,14 @@ func dockerdAndLogins(t *testing.T, program string) {
 	docker := client.NewDocker(filesOf(w, v), daemon)
 	unauthorized := func(tag string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		limit := patience
+		if program == newDockerdOldStore {
+			limit /= 3
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
 		err := docker.Pull(ctx, w.Image("team/app", tag))
-		if program == debianDockerd {
+		if program != newDockerdOldStore {
 			refuses(t, err, "unauthorized")
 			return
 		}
@@ -156,8 +160,7 @@ func dockerdReload(t *testing.T, program string) {
 	w := newDockerWorld(t, nil)
 	w.Tokens.Grant(user, "library/tiny", "pull", "push")
 	plain, other, secure := newFront(t, w, nil), newFront(t, w, nil), newFront(t, w, newAuthority(t))
-	// The mirror gets the login of Docker Hub, and in the sandbox nobody
-	// answers as Docker Hub itself.
+	// In the sandbox nobody answers as Docker Hub itself.
 	known := func(registries string) {
 		declare(t, w, "hub", "registries: ["+registries+"]\nissuer: {secret: {name: hub}}")
 	}
@@ -205,6 +208,11 @@ func dockerdReload(t *testing.T, program string) {
 
 	known(mirrored(plain))
 	reloaded([]string{plain.Host()}, []string{"http://" + plain.Host()})
+	if program == newDockerd { // it sends mirrors no login at all
+		refuses(t, docker.Pull(t.Context(), "tiny:1"), "unauthorized")
+		w.Tokens.SetPassword("", "")
+		w.Tokens.Grant("", "library/tiny", "pull")
+	}
 	pulls(plain, "tiny:1")
 	known(mirrored(other))
 	reloaded([]string{other.Host()}, []string{"http://" + other.Host()})
@@ -334,15 +342,17 @@ func dockerdOnHost(t *testing.T, program string) {
 }
 
 // eachDockerd runs a test with Debian's dockerd and, in make test-all, with a
-// newer one.
+// newer one: with its own image store, which new installations have, and with
+// the one that it still has from before.
 func eachDockerd(t *testing.T, test func(t *testing.T, program string)) {
 	t.Helper()
-	eachVersion(t, []string{debianDockerd, newDockerd}, test)
+	eachVersion(t, []string{debianDockerd, newDockerd, newDockerdOldStore}, test)
 }
 
 const (
-	debianDockerd = "dockerd"
-	newDockerd    = "dockerd-29"
+	debianDockerd      = "dockerd"
+	newDockerd         = "dockerd-29"
+	newDockerdOldStore = "dockerd-29 with vfs"
 )
 
 // eachVersion runs a test with the first program and, in make test-all, with
@@ -423,7 +433,8 @@ func startDockerd(t *testing.T, c client.Dockerd) (*client.Daemon, error) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "d-") //nolint:usetesting // t.TempDir is too long for dockerd's sockets
 	must(t, err)
-	c.Dir = dir
+	c.Dir, c.OwnStore = dir, c.Program == newDockerd
+	c.Program, _, _ = strings.Cut(c.Program, " ")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	return c.Start(ctx)

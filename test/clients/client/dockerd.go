@@ -27,6 +27,9 @@ type Daemon struct {
 type Dockerd struct {
 	// Program is the dockerd to run; empty means Debian's.
 	Program string
+	// OwnStore leaves images to the store that dockerd has when nobody names
+	// one; else it is vfs, which works wherever files can be written.
+	OwnStore bool
 	// Dir is an empty folder for its state, with a short name.
 	Dir string
 	// ConfigFile is its daemon.json; empty means one without any setting.
@@ -60,8 +63,14 @@ func (c Dockerd) Start(ctx context.Context) (*Daemon, error) {
 		c.Program = "dockerd"
 	}
 	d := &Daemon{socket: at("docker.sock")}
-	cmd := WithMounts(context.WithoutCancel(ctx), c.Mounts, c.Program, "--host=unix://"+d.socket, "--storage-driver=vfs", "--iptables=false", "--ip6tables=false",
-		"--bridge=none", "--data-root="+at("data"), "--exec-root="+at("exec"), "--pidfile="+at("pid"), "--config-file="+c.ConfigFile)
+	flags := []string{
+		"--host=unix://" + d.socket, "--iptables=false", "--ip6tables=false", "--bridge=none",
+		"--data-root=" + at("data"), "--exec-root=" + at("exec"), "--pidfile=" + at("pid"), "--config-file=" + c.ConfigFile,
+	}
+	if !c.OwnStore {
+		flags = append(flags, "--storage-driver=vfs")
+	}
+	cmd := WithMounts(context.WithoutCancel(ctx), c.Mounts, c.Program, flags...)
 	cmd.Env = append(os.Environ(), c.Environment...)
 	var err error
 	if d.process, err = child.Start("dockerd", cmd, at("dockerd.log")); err != nil {
