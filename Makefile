@@ -27,6 +27,7 @@ build: ## Build bin/csi-driver and the credential helper beside it, static
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/csi-driver ./cmd/docker-credential-regcred
 
 .PHONY: demo
+demo: export REGCRED_CLIENTS := few
 demo: setup ## Show one volume's whole life against a real registry (root; else in a user namespace)
 	$(GO) run -C test/clients ./cmd/demo
 

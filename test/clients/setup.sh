@@ -7,12 +7,14 @@
 # of date.
 #
 #   REGCRED_CACHE     where the binaries go; default: .cache in the repository
-#   REGCRED_CLIENTS   all = also what takes long to build: dockerd 29, containerd 2
+#   REGCRED_CLIENTS   all = also what takes long to build: dockerd 29, containerd 2;
+#                     few = what the demo runs
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 root=$(CDPATH='' cd -- "$here/../.." && pwd)
 bin=${REGCRED_CACHE:-$root/.cache}/bin
+clients=${REGCRED_CLIENTS:-most}
 
 say() { printf 'setup: %s\n' "$*"; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -36,8 +38,10 @@ install_packages() {
 debian_clients() {
 	packages=
 	if ! have dockerd || ! have docker; then packages="docker.io"; fi
-	for program in skopeo podman buildah containerd runc; do
-		have $program || packages="$packages $program"
+	programs="skopeo podman buildah containerd runc"
+	if [ "$clients" = few ]; then programs=skopeo; fi
+	for program in $programs; do
+		have "$program" || packages="$packages $program"
 	done
 	if [ -z "$packages" ]; then return; fi
 	if ! have apt-get || [ "$(id -u)" != 0 ]; then
@@ -68,29 +72,35 @@ tool() { # name, package, folder of the module if it has one of its own
 	CGO_ENABLED=0 go build -C "$module" -trimpath -ldflags '-s -w' -o "$out" "$2"
 	touch "$out"
 }
-tool registry ./cmd/registry
-tool oras ./cmd/oras
-tool crane github.com/google/go-containerregistry/cmd/crane
-tool regctl github.com/regclient/regclient/cmd/regctl
-tool helm helm.sh/helm/v4/cmd/helm helm "three minutes on two cores"
-tool buildkitd github.com/moby/buildkit/cmd/buildkitd buildkit "two to four minutes on two cores"
-tool buildctl github.com/moby/buildkit/cmd/buildctl buildkit
-tool buildctl-hasty ./hasty buildkit
-tool base-shell ./shell buildkit
+# What most tests need, beside the demo's
+most_clients() {
+	tool oras ./cmd/oras
+	tool regctl github.com/regclient/regclient/cmd/regctl
+	tool helm helm.sh/helm/v4/cmd/helm helm "three minutes on two cores"
+	tool buildkitd github.com/moby/buildkit/cmd/buildkitd buildkit "two to four minutes on two cores"
+	tool buildctl github.com/moby/buildkit/cmd/buildctl buildkit
+	tool buildctl-hasty ./hasty buildkit
+	tool base-shell ./shell buildkit
 
-# The image moby/buildkit brings a script that runs both programs at once.
-script=buildctl-daemonless.sh
-if [ -z "$(find "$bin" -name $script -newer "$here/buildkit/go.mod")" ]; then
-	go mod download -C "$here/buildkit" github.com/moby/buildkit
-	install -m 755 "$(go list -C "$here/buildkit" -m -f '{{.Dir}}' github.com/moby/buildkit)/examples/${script%.sh}/$script" "$bin/$script"
-fi
+	# The image moby/buildkit brings a script that runs both programs at once.
+	script=buildctl-daemonless.sh
+	if [ -z "$(find "$bin" -name $script -newer "$here/buildkit/go.mod")" ]; then
+		go mod download -C "$here/buildkit" github.com/moby/buildkit
+		install -m 755 "$(go list -C "$here/buildkit" -m -f '{{.Dir}}' github.com/moby/buildkit)/examples/${script%.sh}/$script" "$bin/$script"
+	fi
+}
 
 # The newest daemons take long to build: make test-all asks for them.
-if [ "${REGCRED_CLIENTS-}" = all ]; then
+slow_clients() {
 	tool dockerd-29 github.com/moby/moby/v2/cmd/dockerd moby "ten minutes on two cores"
 	tool containerd-2 github.com/containerd/containerd/v2/cmd/containerd containerd "some minutes"
 	tool ctr-2 github.com/containerd/containerd/v2/cmd/ctr containerd
-fi
+}
+
+tool registry ./cmd/registry
+tool crane github.com/google/go-containerregistry/cmd/crane
+if [ "$clients" != few ]; then most_clients; fi
+if [ "$clients" = all ]; then slow_clients; fi
 
 say "building csi-driver and docker-credential-regcred"
 CGO_ENABLED=0 go build -C "$root" -trimpath -ldflags '-s -w' -o "$bin/" ./cmd/csi-driver ./cmd/docker-credential-regcred
