@@ -1,12 +1,17 @@
 package clients
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/regcred/csi-driver-regcred/test/clients/client"
+	"github.com/regcred/csi-driver-regcred/test/clients/registry"
 	"github.com/regcred/csi-driver-regcred/test/clients/world"
 )
 
@@ -38,6 +43,16 @@ func situations() []situation {
 		{
 			name: "mirror", means: "pulls through a mirror with the mirror's own login",
 			prepare: mirror, cannot: nobody,
+		},
+		{
+			name: "configured mirror", means: "pulls an image by the registry's name from the mirror that the volume names",
+			prepare: configuredMirror, cannot: func(p program) string {
+				if p.authFile {
+					return ""
+				}
+				return "it reads no `registries.conf`: docker's mirrors are in `daemon.json`, BuildKit's in `buildkitd.toml`"
+			},
+			fails: regexp.MustCompile(`the mirror was not asked`),
 		},
 		{
 			name: "intranet", means: "pushes and pulls where the token server has a private address and another name than the registry",
@@ -135,6 +150,32 @@ func twoIdentities(t *testing.T, s *stage) func(*testing.T, program) error {
 			if err := p.with(t, files, s.daemon).Pull(t.Context(), s.Image(repository, seed)); err != nil {
 				return fmt.Errorf("%s: %w", repository, err)
 			}
+		}
+		return nil
+	}
+}
+
+// configuredMirror gives each client an image of its own, so that the mirror's
+// log tells who came.
+func configuredMirror(t *testing.T, s *stage) func(*testing.T, program) error {
+	// The first line still belongs to the registry.
+	write(t, s.World, "mirrored", s.Connector(namespace, "mirrored",
+		"  mirrors: [{url: https://"+s.Mirror.Host()+"}]\nissuer: {secret: {name: login}}"))
+	files := s.published(t, "mirrored", "mirrored,mirror")
+	settings := aVolume("settings", "mirrored,mirror")
+	settings.Attributes["configuration.names"] = "containers-registries"
+	publishSoon(t, s.World, settings)
+	files.Mounts = map[string]string{"/etc/containers/registries.conf.d": s.Kubelet.Target(settings)}
+	return func(t *testing.T, p program) error {
+		repository := "team/mirrored-" + p.name
+		s.Tokens.Grant(user, repository, "pull", "push")
+		if err := works(t, p.with(t, files, s.daemon), s.Registry.Host()+"/"+repository); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(s.Mirror.Accesses(), func(a registry.Access) bool {
+			return a.Status == http.StatusOK && strings.HasPrefix(a.Path, "/v2/"+repository+"/manifests/")
+		}) {
+			return errors.New("the mirror was not asked")
 		}
 		return nil
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -36,6 +35,9 @@ type Files struct {
 	CA string
 	// User runs the client as somebody else than root.
 	User *User
+	// Mounts are folders that the client finds at other paths: the path where
+	// it looks, and what is there. Only root's clients can have them.
+	Mounts map[string]string
 }
 
 // User is whom a pod's securityContext names: runAsUser and fsGroup.
@@ -59,7 +61,7 @@ func (f Files) output(ctx context.Context, environment []string, program string,
 		return "", err
 	}
 	defer removeAll(home)
-	cmd := exec.CommandContext(ctx, program, arguments...)
+	cmd := WithMounts(ctx, f.Mounts, program, arguments...)
 	if u := f.User; u != nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: u.UID, Gid: u.UID, Groups: []uint32{u.FSGroup}}}
 	}

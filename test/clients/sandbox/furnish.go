@@ -43,7 +43,10 @@ const anything = `{"default": [{"type": "insecureAcceptAnything"}]}` + "\n"
 // those that clients are steered by.
 func ownEtc(hosts map[string]string) error {
 	machine, own := filepath.Join(os.TempDir(), "etc.machine"), filepath.Join(os.TempDir(), "etc")
-	for _, dir := range []string{machine, filepath.Join(own, "docker", "certs.d"), filepath.Join(own, "containers", "certs.d")} {
+	for _, dir := range []string{
+		machine, filepath.Join(own, "docker", "certs.d"),
+		filepath.Join(own, "containers", "certs.d"), filepath.Join(own, "containers", "registries.conf.d"),
+	} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
