@@ -23,7 +23,8 @@ type victim struct {
 	KubeletDir string
 	Place      volume.Place
 	Operation  string
-	Step       int // kill -9 before this step, counted from 0
+	Step       int  // kill -9 before this step, counted from 0
+	Helped     bool // the volume has a program
 }
 
 var (
@@ -37,11 +38,15 @@ func beVictim(order string) error {
 	if err := json.Unmarshal([]byte(order), &v); err != nil {
 		return err
 	}
-	d, err := New(Options{KubeletDir: v.KubeletDir})
+	d, err := New(Options{KubeletDir: v.KubeletDir, Program: programFile, ProgramDir: programDirIn(v.KubeletDir)})
 	if err != nil {
 		return err
 	}
 	d.atStep(v.Step, func() error { return unix.Kill(os.Getpid(), unix.SIGKILL) })
+	before, after := before, after
+	if v.Helped {
+		before, after = withHelper(before), withHelper(after)
+	}
 	switch v.Operation {
 	case "publish":
 		err = d.Publish(v.Place, before)
@@ -100,7 +105,7 @@ func TestKilled(t *testing.T) {
 			for step := 0; ; step++ {
 				place := placeOf(t, d, fmt.Sprint(step))
 				c.prepare(t, d, place)
-				if !killed(t, victim{d.kubeletDir, place, c.operation, step}) {
+				if !killed(t, victim{KubeletDir: d.kubeletDir, Place: place, Operation: c.operation, Step: step}) {
 					if step < c.leastStep {
 						t.Errorf("only %d steps", step)
 					}
