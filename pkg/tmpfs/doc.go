@@ -14,6 +14,8 @@
 //	..data                        -> ..gen-3-444-0-XYZ
 //	config.json                   -> ..data/config.json
 //	certs.d                       -> ..data/certs.d
+//	..program/                       where the credential helper is mounted, if asked for;
+//	                                 bin leads to it as certs.d to its directory
 //
 // Renaming ..data switches every file at once. A top-level directory lives
 // beside the generations, so that one which did not change keeps its inode,

@@ -23,7 +23,7 @@ type login struct{ Host, User, Password string }
 
 // shown reads a volume as its pod does. The error says what is missing or torn.
 func (n *node) shown(v kubelet.Volume) ([]login, error) {
-	all, err := loginsIn(filepath.Join(n.kubelet.Target(v), "config.json"))
+	all, err := loginsIn(n.kubelet.Target(v))
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func (n *node) agree(v kubelet.Volume) error {
 	if err != nil {
 		return err
 	}
-	all, err := loginsIn(filepath.Join(target, generation, "config.json"))
+	all, err := loginsIn(filepath.Join(target, generation))
 	if err != nil {
 		return err
 	}
@@ -69,13 +69,17 @@ func (n *node) agree(v kubelet.Volume) error {
 	return nil
 }
 
-func loginsIn(file string) ([]login, error) {
+// loginsIn reads config.json in a directory as a registry client does, with
+// what the helpers there are to answer.
+func loginsIn(dir string) ([]login, error) {
+	file := filepath.Join(dir, "config.json")
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	var config struct {
-		Auths map[string]struct{ Auth string }
+		Auths       map[string]struct{ Auth string }
+		CredHelpers map[string]string
 	}
 	if err := json.Unmarshal(content, &config); err != nil {
 		return nil, fmt.Errorf("%s is torn (%d bytes): %w", file, len(content), err)
@@ -88,6 +92,17 @@ func loginsIn(file string) ([]login, error) {
 		}
 		user, password, _ := strings.Cut(string(text), ":")
 		all = append(all, login{host, user, password})
+	}
+	for host := range config.CredHelpers {
+		answer, err := os.ReadFile(filepath.Join(dir, ".answers", host))
+		if err != nil {
+			return nil, err
+		}
+		lines := strings.Split(string(answer), "\n")
+		if len(lines) != 3 || lines[2] != "" {
+			return nil, fmt.Errorf("%s: the answer for %s is torn (%d bytes)", file, host, len(answer))
+		}
+		all = append(all, login{host, lines[0], lines[1]})
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%s holds no login: %s", file, content)
@@ -148,6 +163,9 @@ func (n *node) expected(live []kubelet.Volume) (items []string, err error) {
 			items = append(items, up)
 		}
 		items = append(items, dir+"/vol_data.json", "target "+dir+"/mount", "mount "+dir+"/mount", "driver/run/volumes/"+hash(v.ID()))
+		if isHelped(v) {
+			items = append(items, "mount "+dir+"/mount/..program")
+		}
 		logins, err := n.shown(v)
 		if err = errors.Join(err, n.agree(v)); err != nil {
 			return nil, err
@@ -181,7 +199,7 @@ func (n *node) difference(live []kubelet.Volume) string {
 	}
 	records := n.credentialRecords()
 	got = slices.DeleteFunc(got, func(item string) bool {
-		return slices.Contains(records, n.at(item)) || (!slices.Contains(want, item) && n.inDoubt(item))
+		return slices.Contains(records, n.at(item)) || slices.Contains(n.copyOfTheHelper(), item) || (!slices.Contains(want, item) && n.inDoubt(item))
 	})
 	diff := cmp.Diff(want, got)
 	if wanted := n.credentials(live); len(records) != wanted {
@@ -191,6 +209,21 @@ func (n *node) difference(live []kubelet.Volume) string {
 		diff += "the provider says: " + mistake + "\n"
 	}
 	return diff
+}
+
+// copyOfTheHelper is what a node may have from the first volume with a helper
+// on, until it is stopped; never more than one.
+func (n *node) copyOfTheHelper() []string {
+	copies := 0
+	for _, point := range n.mountsBelow(n.at("driver/run")) {
+		if point == "helper" {
+			copies++
+		}
+	}
+	if copies > 1 {
+		return nil
+	}
+	return []string{"mount driver/run/helper", "driver/run/helper/docker-credential-regcred"}
 }
 
 // inDoubt tells an intent whose call was cut off from one that is left: the

@@ -3,8 +3,11 @@ package crash
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -27,7 +30,38 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "24"); err != nil {
 		panic(err)
 	}
-	os.Exit(mounttest.Main(m))
+	os.Exit(withHelper(func() int { return mounttest.Main(m) }))
+}
+
+// helperVariable tells where the credential helper is, which volumes with
+// docker-helper bring. It is built once, although these tests start themselves
+// anew in a namespace.
+const helperVariable = "REGCRED_CRASH_HELPER"
+
+func withHelper(run func() int) int {
+	if os.Getenv(helperVariable) != "" {
+		return run()
+	}
+	dir, err := os.MkdirTemp("", "crash-helper-")
+	if err != nil {
+		panic(err)
+	}
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}()
+	program := filepath.Join(dir, "docker-credential-regcred")
+	build := exec.CommandContext(context.Background(), "go", "build", "-ldflags=-s -w", "-o", program, "github.com/regcred/csi-driver-regcred/cmd/docker-credential-regcred")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the credential helper: %v\n%s", err, out)
+		return 1
+	}
+	if err := os.Setenv(helperVariable, program); err != nil {
+		panic(err)
+	}
+	return run()
 }
 
 func beDriver() int {

@@ -66,7 +66,7 @@ func newNode(t *testing.T, deadly bool, flags ...string) *node {
 	config := driver.Config{
 		Dir: n.at("driver"), KubeletDir: n.at("kubelet"), Connectors: n.at("connectors"), Program: "/proc/self/exe",
 		Env: []string{driverVariable + "=1"}, EndsWithParent: true,
-		Flags: append([]string{"--allowed-hosts=127.0.0.1", "--linger=0s"}, flags...),
+		Flags: append([]string{"--allowed-hosts=127.0.0.1", "--linger=0s", "--credential-helper=" + os.Getenv(helperVariable)}, flags...),
 	}
 	if deadly {
 		n.killer = newKiller(t, n.dir)
@@ -265,6 +265,15 @@ func aPod(name, connectors string, attributes ...string) kubelet.Volume {
 		v.Attributes[key] = value
 	}
 	return v
+}
+
+// aHelpedPod asks for a credential helper instead of logins in config.json.
+func aHelpedPod(name, connectors string) kubelet.Volume {
+	return aPod(name, connectors, "configuration.names=docker-helper,fields")
+}
+
+func isHelped(v kubelet.Volume) bool {
+	return strings.Contains(v.Attributes["configuration.names"], "docker-helper")
 }
 
 func must(t *testing.T, err error) {

@@ -72,16 +72,23 @@ func newDeadlyNode(t *testing.T, flags ...string) *node {
 func TestPublishIsKilled(t *testing.T) {
 	t.Parallel()
 	const points = 40
-	for _, connector := range []string{"objects", "static"} {
+	for connector, pod := range map[string]func(name string) kubelet.Volume{
+		"objects":       func(name string) kubelet.Volume { return aPod(name, "objects") },
+		"static":        func(name string) kubelet.Volume { return aPod(name, "static") },
+		"docker-helper": func(name string) kubelet.Volume { return aHelpedPod(name, "objects") },
+	} {
 		t.Run("with "+connector+", and retried", func(t *testing.T) {
 			n := newDeadlyNode(t, "--linger=20s") // a retry comes within
 			var v kubelet.Volume
 			n.cutAtEachPoint(scenario{
 				least: points,
-				begin: func(i int) { v = aPod(fmt.Sprintf("pod-%d", i), connector) },
+				begin: func(i int) { v = pod(fmt.Sprintf("pod-%d", i)) },
 				act:   func() error { return n.publish(v) },
 				mend: func() {
 					must(t, n.publish(v))
+					if isHelped(v) {
+						must(t, n.helps(v))
+					}
 					n.onlyOneLives(v)
 					must(t, n.unpublish(v))
 				},
@@ -94,7 +101,7 @@ func TestPublishIsKilled(t *testing.T) {
 			var v kubelet.Volume
 			n.cutAtEachPoint(scenario{
 				least: points,
-				begin: func(i int) { v = aPod(fmt.Sprintf("pod-%d", i), connector) },
+				begin: func(i int) { v = pod(fmt.Sprintf("pod-%d", i)) },
 				act:   func() error { return n.publish(v) },
 				mend: func() {
 					must(t, n.unpublish(v))
@@ -106,28 +113,32 @@ func TestPublishIsKilled(t *testing.T) {
 			n.noDoubt()
 		})
 	}
-	t.Run("and the pod is gone", func(t *testing.T) {
-		n := newDeadlyNode(t)
-		var v kubelet.Volume
-		n.cutAtEachPoint(scenario{
-			least: points,
-			begin: func(i int) { v = aPod(fmt.Sprintf("pod-%d", i), "objects") },
-			act:   func() error { return n.publish(v) },
-			mend:  func() { n.vanish(v) },
+	for name, pod := range map[string]func(name, connectors string) kubelet.Volume{
+		"and the pod is gone": func(name, connectors string) kubelet.Volume { return aPod(name, connectors) }, "and the pod with docker-helper is gone": aHelpedPod,
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newDeadlyNode(t)
+			var v kubelet.Volume
+			n.cutAtEachPoint(scenario{
+				least: points,
+				begin: func(i int) { v = pod(fmt.Sprintf("pod-%d", i), "objects") },
+				act:   func() error { return n.publish(v) },
+				mend:  func() { n.vanish(v) },
+			})
+			n.vanish(v)
+			n.orphansGo()
 		})
-		n.vanish(v)
-		n.orphansGo()
-	})
+	}
 }
 
 func TestUnpublishIsKilled(t *testing.T) {
 	t.Parallel()
 	const points = 12
-	scenarioOf := func(n *node, v *kubelet.Volume, mend func()) scenario {
+	scenarioOf := func(n *node, v *kubelet.Volume, configurations string, mend func()) scenario {
 		return scenario{
 			least: points,
 			begin: func(i int) {
-				*v = aPod(fmt.Sprintf("pod-%d", i), "objects")
+				*v = aPod(fmt.Sprintf("pod-%d", i), "objects", "configuration.names="+configurations)
 				must(n.t, n.publish(*v))
 			},
 			act: func() error {
@@ -143,22 +154,24 @@ func TestUnpublishIsKilled(t *testing.T) {
 			mend: mend,
 		}
 	}
-	t.Run("and retried", func(t *testing.T) {
-		n := newDeadlyNode(t)
-		var v kubelet.Volume
-		n.cutAtEachPoint(scenarioOf(n, &v, func() {
-			must(t, n.kubelet.Prepare(v)) // the kubelet still has its directory, unless the answer came
-			must(t, n.unpublish(v))
+	for _, configurations := range []string{"docker-config,fields", "docker-helper,fields"} {
+		t.Run(configurations+" and retried", func(t *testing.T) {
+			n := newDeadlyNode(t)
+			var v kubelet.Volume
+			n.cutAtEachPoint(scenarioOf(n, &v, configurations, func() {
+				must(t, n.kubelet.Prepare(v)) // the kubelet still has its directory, unless the answer came
+				must(t, n.unpublish(v))
+				n.settled(n.standing...)
+			}))
 			n.settled(n.standing...)
-		}))
-		n.settled(n.standing...)
-	})
-	t.Run("and the pod is gone", func(t *testing.T) {
-		n := newDeadlyNode(t)
-		var v kubelet.Volume
-		n.cutAtEachPoint(scenarioOf(n, &v, func() { n.vanish(v) }))
-		n.orphansGo()
-	})
+		})
+		t.Run(configurations+" and the pod is gone", func(t *testing.T) {
+			n := newDeadlyNode(t)
+			var v kubelet.Volume
+			n.cutAtEachPoint(scenarioOf(n, &v, configurations, func() { n.vanish(v) }))
+			n.orphansGo()
+		})
+	}
 }
 
 // orphansGo waits until the driver has removed what pods left that are gone.
@@ -229,6 +242,10 @@ func TestRewriteIsKilled(t *testing.T) {
 				n.declare("changing", fmt.Sprintf(`sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken, clientID: c%d}}`, i))
 			},
 		},
+		"by the login itself, with docker-helper": {
+			connector: `issuer: {secret: {name: account}}`,
+			pod:       aHelpedPod("pod", "changing"), change: func(n *node, i int) { n.login("account", fmt.Sprint("account-", i)) },
+		},
 		"by the login itself": {
 			connector: `issuer: {secret: {name: account}}`,
 			pod:       aPod("pod", "changing"), change: func(n *node, i int) { n.login("account", fmt.Sprint("account-", i)) },
@@ -243,7 +260,7 @@ func TestRewriteIsKilled(t *testing.T) {
 			stop := n.read(v)
 			live := append(slices.Clone(n.standing), v)
 			var before []login
-			var made int
+			var made, changes int
 			rewritten := func() error {
 				now, err := n.shown(v)
 				if err == nil && slices.Equal(now, before) {
@@ -259,11 +276,14 @@ func TestRewriteIsKilled(t *testing.T) {
 					before, err = n.shown(v)
 					must(t, err)
 					made = len(n.provider.Of(v.Pod))
-					if c.change != nil {
-						c.change(n, i)
-					}
+					changes++
 				},
-				act: func() error { return n.await(rewritten) },
+				act: func() error {
+					if c.change != nil { // not before the killer is ready
+						c.change(n, changes)
+					}
+					return n.await(rewritten)
+				},
 				mend: func() {
 					must(t, n.await(rewritten))
 					if now := len(n.provider.Of(v.Pod)); c.change != nil && now-made > 2 {
@@ -292,6 +312,7 @@ func TestRecoveryIsKilled(t *testing.T) {
 
 func recoveryIsKilled(t *testing.T, first, stride int) {
 	n := newDeadlyNode(t)
+	n.stand(aHelpedPod("helped", "objects"))
 	n.login("account", "account-0")
 	n.declare("changing", `sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken, secretRef: {name: account}}}`)
 	changing := aPod("changing", "changing")
@@ -314,7 +335,7 @@ func recoveryIsKilled(t *testing.T, first, stride int) {
 			var err error
 			before, err = n.shown(changing)
 			must(t, err)
-			lost, cutOff, halfRemoved = aPod(fmt.Sprint("lost-", i), "objects"), aPod(fmt.Sprint("cut-", i), "objects"), aPod(fmt.Sprint("half-", i), "objects")
+			lost, cutOff, halfRemoved = aPod(fmt.Sprint("lost-", i), "objects"), aHelpedPod(fmt.Sprint("cut-", i), "objects"), aHelpedPod(fmt.Sprint("half-", i), "objects")
 			for _, v := range []kubelet.Volume{lost, halfRemoved} {
 				must(t, n.publish(v))
 			}
@@ -410,7 +431,7 @@ func TestCleanStopIsKilled(t *testing.T) {
 	n.cutAtEachPoint(scenario{
 		least: 8,
 		begin: func(i int) {
-			v := aPod(fmt.Sprint("pod-", i), "objects")
+			v := aHelpedPod(fmt.Sprint("pod-", i), "objects")
 			must(t, n.publish(v))
 			must(t, n.unpublish(v))
 			n.settled()

@@ -78,9 +78,11 @@ func (l *load) run(kills int) {
 	l.declare("changing", fmt.Sprintf(registryToken, "1h", ""))
 	must(t, l.await(func() error { return l.publish(aPod("first", "changing")) }))
 	must(t, l.unpublish(aPod("first", "changing")))
+	must(t, l.publish(aHelpedPod("helped-first", "static")))
+	must(t, l.unpublish(aHelpedPod("helped-first", "static")))
 	l.settled()
 	descriptors := l.descriptors()
-	l.stand(aPod("aging", "aging,static"), aPod("following", "following"), aPod("changing", "changing,static"), aPod("steady", "objects"), aPod("logged-in", "static"))
+	l.stand(aPod("aging", "aging,static"), aPod("following", "following"), aPod("changing", "changing,static"), aPod("steady", "objects"), aPod("logged-in", "static"), aHelpedPod("helped", "following"))
 	steady, err := l.shown(l.standing[3])
 	must(t, err)
 
@@ -161,6 +163,9 @@ func (l *load) change(random *rand.Rand, i int) {
 // as it is there, whatever happens to the driver.
 func (l *load) cycle(random *rand.Rand, name string) error {
 	v := aPod(name, []string{"objects", "objects,static", "static"}[random.IntN(3)])
+	if random.IntN(3) == 0 {
+		v = aHelpedPod(name, v.Attributes["connectors"])
+	}
 	killsBefore := l.kills.Load()
 	published, err := l.insist(random.IntN(4) > 0, func(ctx context.Context) error { return l.kubelet.Publish(ctx, v) })
 	if err != nil {

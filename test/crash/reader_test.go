@@ -15,6 +15,9 @@ import (
 // readEvery leaves the processor to others.
 const readEvery = 10 * time.Millisecond
 
+// helpEvery is after how many reads the helper is asked, which costs more.
+const helpEvery = 20
+
 // read reads a volume as its pod would, until stop is called or the test ends,
 // and reports the first time that something is missing, torn or of two moments.
 func (n *node) read(v kubelet.Volume) (stop func()) {
@@ -35,7 +38,11 @@ func (n *node) readUntil(ctx context.Context, v kubelet.Volume) error {
 	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
 	for reads := 0; ; reads++ {
-		if err := n.readOnce(v); err != nil {
+		err := n.readOnce(v)
+		if err == nil && isHelped(v) && reads%helpEvery == 0 {
+			err = n.helps(v)
+		}
+		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("read %d: %w", reads, err)
 		}
 		select {
