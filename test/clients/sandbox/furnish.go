@@ -21,8 +21,8 @@ func furnish(hosts map[string]string) error {
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
-	for _, dir := range []string{os.TempDir(), "/run", "/var/lib"} {
-		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+	for dir, mode := range map[string]string{os.TempDir(): "0755", "/run": "0755", "/var/lib": "0755", "/dev/shm": "1777"} {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode="+mode); err != nil {
 			return fmt.Errorf("mounting a tmpfs on %s: %w", dir, err)
 		}
 	}
