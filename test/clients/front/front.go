@@ -1,6 +1,6 @@
 // Package front gives a registry another address: plain HTTP, or TLS with a
-// certificate that can be exchanged while clients come and go. It counts what
-// comes through it.
+// certificate that can be exchanged while clients come and go, also one where
+// clients need a certificate of their own. It counts what comes through it.
 package front
 
 import (
@@ -28,6 +28,8 @@ type Config struct {
 	CA       []byte
 	// Authority signs the front's certificate; nil means plain HTTP.
 	Authority *pki.Authority
+	// Clients signs the certificates that clients have to show; nil means none.
+	Clients *pki.Authority
 }
 
 // Front is a running server.
@@ -37,6 +39,7 @@ type Front struct {
 
 	mu          sync.Mutex
 	certificate *tls.Certificate
+	clients     *pki.Authority
 	pulls       int
 }
 
@@ -50,14 +53,14 @@ func Start(c Config) (*Front, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Front{name: c.Name, host: net.JoinHostPort(c.Name, port)}
+	f := &Front{name: c.Name, host: net.JoinHostPort(c.Name, port), clients: c.Clients}
 	scheme := "http"
 	if c.Authority != nil {
 		scheme = "https"
 		if err := f.Present(c.Authority); err != nil {
 			return nil, err
 		}
-		listener = tls.NewListener(listener, &tls.Config{GetCertificate: f.presented, MinVersion: tls.VersionTLS12})
+		listener = tls.NewListener(listener, &tls.Config{GetConfigForClient: f.terms, MinVersion: tls.VersionTLS12})
 	}
 	trust := x509.NewCertPool()
 	trust.AppendCertsFromPEM(c.CA)
@@ -71,6 +74,10 @@ func Start(c Config) (*Front, error) {
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trust, MinVersion: tls.VersionTLS12}},
 	}
 	f.serving = &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !f.admits(r) {
+			http.Error(w, "no required TLS certificate was sent", http.StatusBadRequest)
+			return
+		}
 		f.count(r)
 		proxy.ServeHTTP(w, r)
 	})}
@@ -95,10 +102,30 @@ func (f *Front) Present(authority *pki.Authority) error {
 	return nil
 }
 
-func (f *Front) presented(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// Demand exchanges the authority of the certificates that clients have to show.
+func (f *Front) Demand(clients *pki.Authority) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.certificate, nil
+	f.clients = clients
+}
+
+// terms are those of the next connection. Like nginx, the front refuses a
+// client without a certificate by an answer, which no client can miss; one with
+// a wrong certificate gets no connection.
+func (f *Front) terms(*tls.ClientHelloInfo) (*tls.Config, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	config := &tls.Config{Certificates: []tls.Certificate{*f.certificate}, MinVersion: tls.VersionTLS12}
+	if f.clients != nil {
+		config.ClientAuth, config.ClientCAs = tls.VerifyClientCertIfGiven, f.clients.Pool()
+	}
+	return config, nil
+}
+
+func (f *Front) admits(r *http.Request) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.clients == nil || len(r.TLS.PeerCertificates) > 0
 }
 
 // Pulls counts the requests for manifests: clients may have the layers from

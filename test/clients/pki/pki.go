@@ -1,5 +1,5 @@
-// Package pki makes a certificate authority and server certificates that live
-// as long as a test.
+// Package pki makes a certificate authority and certificates of servers and
+// clients that live as long as a test.
 package pki
 
 import (
@@ -16,7 +16,7 @@ import (
 
 const life = 24 * time.Hour
 
-// Authority signs server certificates.
+// Authority signs certificates.
 type Authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -60,23 +60,32 @@ func (a *Authority) Pool() *x509.CertPool {
 
 // Server makes a certificate and key for host names, both as PEM.
 func (a *Authority) Server(names ...string) (certificate, key []byte, err error) {
+	return a.sign(x509.Certificate{
+		Subject: pkix.Name{CommonName: names[0]}, DNSNames: names, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+}
+
+// Client makes a certificate and key with which somebody identifies himself to
+// a server, both as PEM.
+func (a *Authority) Client(name string) (certificate, key []byte, err error) {
+	return a.sign(x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// sign completes a template and gives it a fresh key.
+func (a *Authority) sign(template x509.Certificate) (certificate, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return nil, nil, err
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: names[0]},
-		NotBefore:    time.Now().Add(-time.Minute),
-		NotAfter:     time.Now().Add(life),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     names,
-	}, a.certificate, private.Public(), a.key)
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Minute), time.Now().Add(life)
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	der, err := x509.CreateCertificate(rand.Reader, &template, a.certificate, private.Public(), a.key)
 	if err != nil {
 		return nil, nil, err
 	}
