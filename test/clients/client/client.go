@@ -30,6 +30,9 @@ type Files struct {
 	DockerConfig string
 	// AuthFile is what podman, buildah and skopeo read; empty means config.json.
 	AuthFile string
+	// RegistriesConf is the file that podman and buildah read instead of the
+	// image's own; empty means that none is named.
+	RegistriesConf string
 	// CA is the file with the registry's authority. Docker's daemon does not
 	// read it, but certs.d.
 	CA string

@@ -54,6 +54,9 @@ func (c Containers) stored(ctx context.Context, do func(run func(verb string, ar
 		c.authFile(), "SSL_CERT_FILE=" + c.CA,
 		"XDG_RUNTIME_DIR=" + dir, // a store remembers this folder
 	}
+	if c.RegistriesConf != "" {
+		environment = append(environment, "CONTAINERS_REGISTRIES_CONF="+c.RegistriesConf)
+	}
 	return do(func(verb string, arguments ...string) error {
 		options := append([]string{"--storage-driver=vfs", "--root=" + at("root"), "--runroot=" + at("run")}, c.storage...)
 		return c.run(ctx, environment, c.program, append(append(options, verb), arguments...)...)
