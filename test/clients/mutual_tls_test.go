@@ -62,6 +62,43 @@ func TestContainersAndClientCertificates(t *testing.T) {
 	}
 }
 
+// buildkitd shows the key pair that buildkitd.toml names; what it names is
+// known when it starts.
+func TestBuildkitAndClientCertificates(t *testing.T) {
+	t.Parallel()
+	w := newBuildNode(t, time.Minute, connectors{})
+	authority := newAuthority(t)
+	f, delivering := mutualFront(t, w, authority)
+	writeClientPair(t, w, authority)
+	delivering(false)
+	v := aVolume("client", "front")
+	publishDeclared(t, w, v)
+	certificates := aVolume("builder", "front")
+	certificates.Attributes["configuration.names"], certificates.Attributes["mount.path"] = "buildkitd", "/run/mutual/etc"
+	image := client.Build{Dockerfile: "FROM " + f.Host() + "/team/base:1\nRUN echo >/built\n", Push: f.Host() + "/team/app:mutual"}
+
+	without := startBuilder(t, w, certificates, "/run/mutual/etc")
+	if holdsKey(t, w.Kubelet.Target(certificates)) {
+		t.Error("a volume holds a key that no Connector delivers")
+	}
+	refuses(t, client.Buildctl{Files: filesOf(w, v), Daemon: without.Buildkit}.Run(t.Context(), image), "400 Bad Request")
+	if f.Pulls() != 0 {
+		t.Error("buildkitd comes in without a certificate")
+	}
+	delivering(true)
+	await(t, "the client's key", func() bool { return holdsKey(t, w.Kubelet.Target(certificates)) })
+	without.end(t)
+
+	one := startBuilder(t, w, certificates, "/run/mutual/etc")
+	must(t, client.Buildctl{Files: filesOf(w, v), Daemon: one.Buildkit}.Run(t.Context(), image))
+	if f.Pulls() == 0 || !pushed(w, "mutual") {
+		t.Error("the image did not come and go through the front")
+	}
+	one.end(t)
+	unpublish(t, w, v)
+	nothingLeft(t, w)
+}
+
 // clientCertificates has a registry demand a certificate, and wants a client to
 // show what the volume holds: none until the Connector delivers it, the one of
 // the Secret, its successor, and none again. start also names the folder where
@@ -69,17 +106,8 @@ func TestContainersAndClientCertificates(t *testing.T) {
 // registry misses a certificate.
 func clientCertificates(t *testing.T, w *world.World, v kubelet.Volume, start func() (c client.Client, folder string), refusal string) {
 	t.Helper()
-	authority, first, second := newAuthority(t), newAuthority(t), newAuthority(t)
-	f, err := front.Start(front.Config{
-		Name: "registry.test", Registry: w.Registry.Host(), CA: w.CA(), Authority: authority, Clients: first,
-	})
-	must(t, err)
-	t.Cleanup(func() { must(t, f.Close()) })
-	delivering := func(deliver bool) {
-		t.Helper()
-		declare(t, w, "front", fmt.Sprintf("registries: [{host: %q, tls: {caBundle: %q, clientCertificateSecretRef: {name: client}, "+
-			"deliverClientCertificate: %t}}]\n%s", f.Host(), string(w.CA())+string(authority.PEM()), deliver, secretLogin))
-	}
+	first, second := newAuthority(t), newAuthority(t)
+	f, delivering := mutualFront(t, w, first)
 	certificate := writeClientPair(t, w, first)
 	delivering(false)
 	publishDeclared(t, w, v)
@@ -114,6 +142,23 @@ func clientCertificates(t *testing.T, w *world.World, v kubelet.Volume, start fu
 	delivering(false)
 	await(t, "a volume without a key", func() bool { return !holdsKey(t, folder) && !holdsKey(t, w.Kubelet.Target(v)) })
 	refuses(t, c.Pull(t.Context(), image), refusal)
+}
+
+// mutualFront is a registry that demands certificates of an authority; the
+// Connector for it, called front, is written by delivering.
+func mutualFront(t *testing.T, w *world.World, clients *pki.Authority) (f *front.Front, delivering func(bool)) {
+	t.Helper()
+	authority := newAuthority(t)
+	f, err := front.Start(front.Config{
+		Name: "registry.test", Registry: w.Registry.Host(), CA: w.CA(), Authority: authority, Clients: clients,
+	})
+	must(t, err)
+	t.Cleanup(func() { must(t, f.Close()) })
+	return f, func(deliver bool) {
+		t.Helper()
+		declare(t, w, "front", fmt.Sprintf("registries: [{host: %q, tls: {caBundle: %q, clientCertificateSecretRef: {name: client}, "+
+			"deliverClientCertificate: %t}}]\n%s", f.Host(), string(w.CA())+string(authority.PEM()), deliver, secretLogin))
+	}
 }
 
 // writeClientPair writes the Secret client, and returns its certificate.
