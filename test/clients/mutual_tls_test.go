@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,9 +24,13 @@ func TestDockerdAndClientCertificates(t *testing.T) { eachDockerd(t, dockerdAndC
 func dockerdAndClientCertificates(t *testing.T, program string) {
 	w := newDockerWorld(t, nil)
 	v := dockerVolume("dind", "front")
+	refusal := "no required TLS certificate was sent"
+	if program == newDockerd { // it asks by HEAD, which is answered without words
+		refusal = "400 Bad Request"
+	}
 	clientCertificates(t, w, v, func() (client.Client, string) {
 		return client.NewDocker(filesOf(w, v), dockerdWith(t, program, w, v)), w.Kubelet.Target(certsOf(v))
-	}, "no required TLS certificate was sent")
+	}, refusal)
 }
 
 // containerd shows the one that hosts.toml names.
@@ -101,9 +106,9 @@ func TestBuildkitAndClientCertificates(t *testing.T) {
 
 // clientCertificates has a registry demand a certificate, and wants a client to
 // show what the volume holds: none until the Connector delivers it, the one of
-// the Secret, its successor, and none again. start also names the folder where
-// the hosts' certificates are; refusal is how the client tells that the
-// registry misses a certificate.
+// the Secret, its successor, none, and none again without consent. start also
+// names the folder where the hosts' certificates are; refusal is how the client
+// tells that the registry misses a certificate.
 func clientCertificates(t *testing.T, w *world.World, v kubelet.Volume, start func() (c client.Client, folder string), refusal string) {
 	t.Helper()
 	first, second := newAuthority(t), newAuthority(t)
@@ -139,14 +144,29 @@ func clientCertificates(t *testing.T, w *world.World, v kubelet.Volume, start fu
 	shows(writeClientPair(t, w, second))
 	must(t, c.Pull(t.Context(), image))
 
+	withoutKey := func() {
+		t.Helper()
+		await(t, "a volume without a key", func() bool { return !holdsKey(t, folder) && !holdsKey(t, w.Kubelet.Target(v)) })
+		refuses(t, c.Pull(t.Context(), image), refusal)
+	}
 	delivering(false)
-	await(t, "a volume without a key", func() bool { return !holdsKey(t, folder) && !holdsKey(t, w.Kubelet.Target(v)) })
-	refuses(t, c.Pull(t.Context(), image), refusal)
+	withoutKey()
+
+	// A key goes with the consent to use it, like a login.
+	delivering(true)
+	await(t, "a key", func() bool { return holdsKey(t, folder) })
+	must(t, c.Pull(t.Context(), image))
+	delivering(true, "access: [{namespaces: [others]}]")
+	if ctr, ok := c.(client.Ctr); ok { // the files with the login that it is given go, too
+		ctr.Login = ""
+		c = ctr
+	}
+	withoutKey()
 }
 
 // mutualFront is a registry that demands certificates of an authority; the
 // Connector for it, called front, is written by delivering.
-func mutualFront(t *testing.T, w *world.World, clients *pki.Authority) (f *front.Front, delivering func(bool)) {
+func mutualFront(t *testing.T, w *world.World, clients *pki.Authority) (f *front.Front, delivering func(deliver bool, more ...string)) {
 	t.Helper()
 	authority := newAuthority(t)
 	f, err := front.Start(front.Config{
@@ -154,10 +174,11 @@ func mutualFront(t *testing.T, w *world.World, clients *pki.Authority) (f *front
 	})
 	must(t, err)
 	t.Cleanup(func() { must(t, f.Close()) })
-	return f, func(deliver bool) {
+	return f, func(deliver bool, more ...string) {
 		t.Helper()
 		declare(t, w, "front", fmt.Sprintf("registries: [{host: %q, tls: {caBundle: %q, clientCertificateSecretRef: {name: client}, "+
-			"deliverClientCertificate: %t}}]\n%s", f.Host(), string(w.CA())+string(authority.PEM()), deliver, secretLogin))
+			"deliverClientCertificate: %t}}]\n%s", f.Host(), string(w.CA())+string(authority.PEM()), deliver,
+			strings.Join(append(more, secretLogin), "\n")))
 	}
 }
 
