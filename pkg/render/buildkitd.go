@@ -46,17 +46,17 @@ func buildkitd(p *plan) (output, error) {
 	mount := cmp.Or(p.MountPath, buildkitdPath)
 	var out output
 	config := buildkitdConfig{Registry: make(map[string]buildkitdRegistry)}
-	var plainMirrors []string
+	undeclared := p.undeclaredMirrors()
 	for i, h := range p.hosts {
-		r := buildkitdRegistry{HTTP: plainHTTP(h)}
+		r := buildkitdRegistry{HTTP: plainHTTP(h.name, h.registry.PlainHTTP)}
 		// With both flags buildkitd would try TLS first; plainHTTP says no.
 		r.Insecure = h.registry.InsecureSkipVerify && !h.registry.PlainHTTP
-		mirrors, omitted := p.mirrors(name, h, func(mirror) string { return "" })
+		mirrors, omitted := p.mirrors(name, h, undeclared.contradiction)
 		out.omitted = append(out.omitted, omitted...)
 		for _, m := range mirrors {
 			r.Mirrors = append(r.Mirrors, m.location())
-			if _, spoken := p.mirrorHost(m); !spoken && m.scheme == "http" {
-				plainMirrors = append(plainMirrors, m.host)
+			if section, needed := undeclared.section(m); needed {
+				config.Registry[m.host] = section
 				out.place(p, i, buildkitdFile, m.host)
 			}
 		}
@@ -82,12 +82,6 @@ func buildkitd(p *plan) (output, error) {
 			out.place(p, i, buildkitdFile, h.name)
 		}
 	}
-	// How a mirror is reached stands in its own section; no connector speaks
-	// for these hosts, so the URL decides.
-	for _, m := range plainMirrors {
-		yes := true
-		config.Registry[m] = buildkitdRegistry{HTTP: &yes}
-	}
 	if len(config.Registry) == 0 {
 		config.Registry = nil // else an empty table is written
 	}
@@ -101,9 +95,9 @@ func buildkitd(p *plan) (output, error) {
 
 // plainHTTP is the value of http, nil where buildkitd's default holds: it
 // takes loopback hosts for plain HTTP unless told otherwise.
-func plainHTTP(h host) *bool {
-	if h.registry.PlainHTTP || loopback(h.name) {
-		return &h.registry.PlainHTTP
+func plainHTTP(hostport string, wanted bool) *bool {
+	if wanted || loopback(hostport) {
+		return &wanted
 	}
 	return nil
 }

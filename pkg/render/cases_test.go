@@ -267,6 +267,15 @@ func cases() map[string]render.Input {
 			render.Registry{Host: "plain.example", PlainHTTP: true},
 			render.Registry{Host: "ghcr.io", Mirrors: []string{"http://mirror.example/ghcr", "https://plain.example", "https://mirror.example/a/b/?x=" + canary + "query"}},
 		)),
+		// Nobody declares the hosts of these mirrors: no connector takes TLS from
+		// what another one reaches with it, and loopback is no reason either.
+		"buildkitd-mirrors-undeclared": input("buildkitd",
+			with(source("first", basic("docker.io", "first", "first")), render.Registry{Host: "docker.io", Mirrors: []string{
+				"https://cache.example", "https://localhost:5000", "https://127.0.0.1:5001/hub", "https://[::1]:5002", "http://localhost:5003",
+			}}),
+			with(source("second", basic("quay.io", "second", "second")), render.Registry{Host: "quay.io", Mirrors: []string{
+				"http://cache.example/quay", "http://plain.example", "http://localhost:5000",
+			}})),
 		"fields-one":    input("fields", source("harbor", basic("harbor.example.com", "robot$ci", "harbor"))),
 		"fields-token":  input("fields", scoped()),
 		"fields-static": input("fields", forever()),
