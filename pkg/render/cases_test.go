@@ -314,6 +314,15 @@ func cases() map[string]render.Input {
 	all["docker-config-emptied-claims"] = input("docker-config", known,
 		source("later", basic("docker.io", "later", "hub"), basic("unlisted.example", "later", "unlisted"), basic("single.example:5000", "later", "later")))
 	all["docker-helper-emptied"] = input("docker-helper", all["docker-config-emptied-claims"].Sources...)
+	// A gap is for the hosts of a glob, too, that no host was declared for; a
+	// glob that has declared hosts was only for these.
+	gap := emptied(with(source("gap"), hosts("1.ecr.example")...), "expired")
+	gap.Claims = []string{"*.corp.example", "*.ecr.example", "1.ecr.example", "a.corp.example"}
+	all["docker-config-emptied-glob"] = render.Input{Configurations: []string{"docker-config", "buildkitd"}, Sources: []render.Source{
+		with(source("before", basic("own.corp.example", "before", "own")), render.Registry{Host: "own.corp.example", CA: certificate("own")}), gap,
+		with(source("later", basic("b.corp.example", "later", "b"), basic("2.ecr.example", "later", "ecr")),
+			render.Registry{Host: "b.corp.example", InsecureSkipVerify: true, Mirrors: []string{"http://evil.example"}}),
+	}}
 	all["docker-config-emptied-unknown"] = input("docker-config", emptied(source("bare"), ""))
 	all["excluded"] = render.Input{
 		Configurations: everything, Sources: []render.Source{single},

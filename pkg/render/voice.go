@@ -57,21 +57,37 @@ func newVoice(s *Source) *voice {
 	return v
 }
 
-// silence claims what later voices claim and an anonymous glob of this one
-// serves that matches no declared host. Where a login has such a glob, the
-// formats that need hosts refuse it; an absence can be kept without them. A
-// later login must not pass by it, be it meant so or a login that has ended.
+// silence claims what later voices claim and a glob of this one serves without
+// a login, or with one that is emptied, and that matches no declared host.
+// Where a login has such a glob, the formats that need hosts refuse it; an
+// absence can be kept without them. A later login must not pass by it, be it
+// meant so or a login that has ended.
 func (v *voice) silence(later []*voice) {
-	for _, glob := range v.globs {
-		if !glob.Anonymous || slices.ContainsFunc(v.declared(), glob.Key.MatchesHost) {
+	declared := v.declared()
+	for _, glob := range v.absences() {
+		if slices.ContainsFunc(declared, glob.MatchesHost) {
 			continue
 		}
 		for _, other := range later {
 			for name, claimed := range other.claims {
-				v.claims[name] = v.claims[name] || claimed && glob.Key.MatchesHost(name)
+				v.claims[name] = v.claims[name] || claimed && glob.MatchesHost(name)
 			}
 		}
 	}
+}
+
+// absences are the globs for which there is no login.
+func (v *voice) absences() []connector.Key {
+	var all []connector.Key
+	for _, e := range v.globs {
+		if e.Anonymous {
+			all = append(all, e.Key)
+		}
+	}
+	for _, name := range v.patterns { // of which nobody knows any more which were logins
+		all = append(all, connector.Key{Host: name})
+	}
+	return all
 }
 
 // registry is what the source declares for a host; when it does not, public

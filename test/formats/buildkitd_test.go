@@ -74,9 +74,10 @@ var sections = map[string]registries{
 		"[::1]:5002":     {PlainHTTP: no()},
 		"localhost:5003": {PlainHTTP: yes()},
 	},
-	"everything":         single(true),
-	"everything-emptied": single(false),
-	"excluded":           single(true),
+	"docker-config-emptied-glob": {"own.corp.example": {RootCAs: []string{"/etc/buildkit/certs/own.corp.example.crt"}}},
+	"everything":                 single(true),
+	"everything-emptied":         single(false),
+	"excluded":                   single(true),
 }
 
 func TestBuildkitdTOML(t *testing.T) {

@@ -43,8 +43,11 @@ var configs = map[string]auths{
 	"fields-ends/.dockerconfigjson":             {"a.example": basic("robot", "ends"), "b.example": basic("robot", "ends")},
 	"docker-config-emptied-unknown/config.json": {},
 	"docker-config-emptied-claims/config.json":  {"docker.io": basic("later", "hub")},
-	"docker-config-one/config.json":             {"harbor.example.com": basic("robot$ci", "harbor")},
-	"docker-config-six/config.json":             {"[fd00::1]:5000": basic("six", "six")},
+	"docker-config-emptied-glob/config.json": {
+		"own.corp.example": basic("before", "own"), "2.ecr.example": basic("later", "ecr"),
+	},
+	"docker-config-one/config.json": {"harbor.example.com": basic("robot$ci", "harbor")},
+	"docker-config-six/config.json": {"[fd00::1]:5000": basic("six", "six")},
 	"docker-config-report/config.json": {
 		"forever.example": basic("admin", "for-ever"),
 		"scoped.example":  {Registry: "s3cr3t-scoped"},

@@ -33,20 +33,20 @@ func declares(s render.Source, host string) bool {
 }
 
 // claims: a glob serves the hosts that its connector declares. One without a
-// login that serves none of them stands before the later connectors' hosts.
+// login, or emptied, that serves none of them stands before the later
+// connectors' hosts.
 func claims(sources []render.Source, at int, host string) bool {
 	s := sources[at]
+	idle := func(k connector.Key) bool {
+		return k.HostGlob() && k.MatchesHost(host) && !slices.ContainsFunc(s.Registries, func(r render.Registry) bool { return k.MatchesHost(r.Host) }) &&
+			slices.ContainsFunc(sources[at+1:], func(later render.Source) bool { return claims([]render.Source{later}, 0, host) })
+	}
 	if s.Credential == nil {
-		return slices.Contains(s.Claims, host) || len(s.Claims) == 0 && declares(s, host)
+		return slices.Contains(s.Claims, host) || len(s.Claims) == 0 && declares(s, host) ||
+			slices.ContainsFunc(s.Claims, func(name string) bool { return idle(connector.Key{Host: name}) })
 	}
 	return slices.ContainsFunc(s.Credential.Entries, func(e connector.Entry) bool {
-		if !e.Key.MatchesHost(host) {
-			return false
-		}
-		idle := e.Anonymous && !slices.ContainsFunc(s.Registries, func(r render.Registry) bool { return e.Key.MatchesHost(r.Host) })
-		return !e.Key.HostGlob() || declares(s, host) || idle && slices.ContainsFunc(sources[at+1:], func(later render.Source) bool {
-			return claims([]render.Source{later}, 0, host)
-		})
+		return e.Key.MatchesHost(host) && (!e.Key.HostGlob() || declares(s, host)) || e.Anonymous && idle(e.Key)
 	})
 }
 

@@ -52,7 +52,7 @@ func (c *choices) sources() []render.Source {
 			}
 		}
 		if c.of(8) == 7 {
-			s.Emptied, s.Claims = "expired", []string{pick(c, someHosts)}
+			s.Emptied, s.Claims = "expired", []string{pick(c, slices.Concat(someHosts, someHostGlobs))}
 		} else {
 			s.Credential = &connector.Credential{}
 			for range c.of(8) {
