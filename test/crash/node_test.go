@@ -147,6 +147,7 @@ func (n *node) credentialRecords() []string {
 func (n *node) start() error {
 	ctx, cancel := context.WithTimeout(n.t.Context(), patience)
 	defer cancel()
+	n.kubelet.Lost(ctx)
 	return n.driver.Start(ctx)
 }
 

@@ -17,6 +17,7 @@ import (
 	csi "github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 )
 
@@ -40,6 +41,14 @@ func New(dir, endpoint string) (*Kubelet, error) {
 		return nil, err
 	}
 	return &Kubelet{dir: dir, conn: conn, node: csi.NewNodeClient(conn)}, nil
+}
+
+// Lost waits until it is noticed here that the driver has ended. A call that is
+// sent before fails, which does not happen to the kubelet: it dials anew for
+// each.
+func (k *Kubelet) Lost(ctx context.Context) {
+	for k.conn.GetState() == connectivity.Ready && k.conn.WaitForStateChange(ctx, connectivity.Ready) {
+	}
 }
 
 // reconnect makes a call wait for a driver that starts as little as the
