@@ -14,8 +14,14 @@ import (
 var version = "dev"
 
 func main() {
-	helper := protocol.Helper{Version: version, Read: os.ReadFile, Volumes: volumes()}
+	helper := protocol.Helper{Version: version, Read: os.ReadFile, Generation: generation, Volumes: volumes()}
 	os.Exit(helper.Run(os.Args[1:], os.Stdin, os.Stdout))
+}
+
+// generation is what the volume's names lead to.
+func generation(volume string) string {
+	name, _ := os.Readlink(volume + "/..data") // no link, no volume
+	return name
 }
 
 // volumes are the directories in which a volume may be mounted: the one whose

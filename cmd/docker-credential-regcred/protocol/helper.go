@@ -1,7 +1,10 @@
 package protocol
 
 import (
+	"errors"
 	"io"
+	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +27,9 @@ type Helper struct {
 	Volumes []string
 	// Read returns the content of a file.
 	Read func(path string) ([]byte, error)
+	// Generation names what is in force in a volume, by another name after each
+	// change; empty where there is no volume.
+	Generation func(volume string) string
 }
 
 // Run does what the arguments ask for and returns the exit code. As the
@@ -73,16 +79,19 @@ func (h Helper) get(in io.Reader) (answer string, ok bool) {
 	if url == "" {
 		return missingServerURL, false
 	}
-	volume, _, found := h.volume()
-	if !found {
-		return h.lost(), false
+	volume, _, lost := h.volume()
+	if lost != "" {
+		return lost, false
 	}
-	login, state := h.login(volume, hostOf(url))
+	host := hostOf(url)
+	login, state := h.login(volume, host)
 	switch state {
 	case whole:
 		return `{"ServerURL":` + quote(url) + `,"Username":` + quote(login.user) + `,"Secret":` + quote(login.secret) + `}`, true
+	case unreadable:
+		return closedTo(volume, host), false
 	case torn:
-		return name + ": the volume's answer for " + printable(url) + " is damaged; ask again", false
+		return damaged(url), false
 	default:
 		return notFound, false
 	}
@@ -90,29 +99,55 @@ func (h Helper) get(in io.Reader) (answer string, ok bool) {
 
 // list tells who logs in where.
 func (h Helper) list() (answer string, ok bool) {
-	volume, urls, found := h.volume()
-	if !found {
-		return h.lost(), false
+	volume, urls, lost := h.volume()
+	if lost != "" {
+		return lost, false
 	}
 	var users []string
 	for url := range strings.SplitSeq(urls, "\n") {
-		if login, state := h.login(volume, hostOf(url)); state == whole { // else emptied
+		host := hostOf(url)
+		switch login, state := h.login(volume, host); state {
+		case absent: // emptied
+		case whole:
 			users = append(users, quote(url)+":"+quote(login.user))
+		case unreadable:
+			return closedTo(volume, host), false
+		case torn:
+			return damaged(url), false
 		}
 	}
 	return "{" + strings.Join(users, ",") + "}", true
 }
 
-// volume finds the volume, and the registries that it has a helper for.
-func (h Helper) volume() (dir, urls string, found bool) {
+// volume finds the volume, and the registries that it has a helper for; else
+// it tells why there is none.
+func (h Helper) volume() (dir, urls, lost string) {
+	var looked []string
 	for _, dir := range h.Volumes {
-		if urls, err := h.Read(dir + "/.answers/.urls"); err == nil {
-			return dir, string(urls), true
+		dir = strings.TrimRight(dir, "/")
+		if slices.Contains(looked, dir) {
+			continue
+		}
+		looked = append(looked, dir)
+		text, err := h.read(dir, ".urls", func([]byte) bool { return false }) // any cut is a list, too
+		switch {
+		case err == nil:
+			return dir, string(text), ""
+		case lost == "" && errors.Is(err, fs.ErrPermission):
+			lost = closedTo(dir, ".urls")
 		}
 	}
-	return "", "", false
+	if lost == "" {
+		lost = name + ": no volume with docker-helper in " + printable(strings.Join(looked, " or ")) + ": run the program where the volume is mounted, or point DOCKER_CONFIG to it"
+	}
+	return "", "", lost
 }
 
-func (h Helper) lost() string {
-	return name + ": no volume with docker-helper in " + printable(strings.Join(h.Volumes, " or ")) + ": run the program where the volume is mounted, or point DOCKER_CONFIG to it"
+func damaged(url string) string {
+	return name + ": the volume's answer for " + printable(url) + " is damaged; ask again"
+}
+
+// closedTo tells of a file that the driver gave to others.
+func closedTo(volume, file string) string {
+	return name + ": " + printable(volume+answers+file) + " cannot be read by this user: set the pod's fsGroup, or file.mode of the volume"
 }

@@ -1,6 +1,10 @@
 package protocol
 
-import "strings"
+import (
+	"errors"
+	"io/fs"
+	"strings"
+)
 
 // login is the content of an answer.
 type login struct{ user, secret string }
@@ -10,28 +14,49 @@ type state int
 
 const (
 	absent state = iota
+	unreadable
 	torn
 	whole
 )
 
-// tries is how often a torn file is read: the driver cuts a file only when it
-// is superseded, so the second look finds its successor or nothing.
-const tries = 5
+const answers = "/.answers/"
 
-func (h Helper) login(volume, host string) (login, state) {
+// tries is how often a volume that changes is looked at.
+const tries = 20
+
+// read gives a file of the volume as it was at one moment. The driver cuts and
+// removes a file when it is superseded, so what is no whole file is only
+// believed if the volume has not changed meanwhile.
+func (h Helper) read(volume, file string, isWhole func([]byte) bool) (text []byte, err error) {
+	for range tries {
+		before := h.Generation(volume)
+		text, err = h.Read(volume + answers + file)
+		if err == nil && isWhole(text) || h.Generation(volume) == before {
+			return text, err
+		}
+	}
+	return nil, errChanging
+}
+
+var errChanging = errors.New("the volume does not stand still")
+
+func (h Helper) login(volume, host string) (l login, _ state) {
 	if host == "" {
 		return login{}, absent
 	}
-	for range tries {
-		text, err := h.Read(volume + "/.answers/" + host)
-		if err != nil {
-			return login{}, absent
-		}
-		if l, ok := parse(string(text)); ok {
-			return l, whole
-		}
+	_, err := h.read(volume, host, func(text []byte) (ok bool) {
+		l, ok = parse(string(text))
+		return ok
+	})
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return login{}, unreadable
+	case err != nil && !errors.Is(err, errChanging):
+		return login{}, absent
+	case l == login{}:
+		return login{}, torn
 	}
-	return login{}, torn
+	return l, whole
 }
 
 // parse reads two lines. The start of an answer is none: it lacks the end of

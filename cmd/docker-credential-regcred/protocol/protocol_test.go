@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -40,7 +41,7 @@ var volume = content{
 }
 
 func helper(files content) protocol.Helper {
-	return protocol.Helper{Version: "v1.2.3", Volumes: []string{"/elsewhere", "/v"}, Read: files.read}
+	return protocol.Helper{Version: "v1.2.3", Volumes: []string{"/elsewhere", "/v"}, Read: files.read, Generation: func(string) string { return "" }}
 }
 
 func ask(h protocol.Helper, question string, args ...string) (answer string, code int) {
@@ -126,6 +127,7 @@ func TestWhichVolume(t *testing.T) {
 func TestRotationInMidFile(t *testing.T) {
 	reads := 0
 	h := helper(volume)
+	h.Generation = func(string) string { return strconv.Itoa(reads) }
 	h.Read = func(path string) ([]byte, error) {
 		if path == "/v/.answers/acr.example" {
 			if reads++; reads < 3 {
@@ -136,6 +138,103 @@ func TestRotationInMidFile(t *testing.T) {
 	}
 	if got, code := ask(h, "acr.example", "get"); got != `{"ServerURL":"acr.example","Username":"<token>","Secret":"refresh"}`+"\n" || code != 0 {
 		t.Errorf("%d %q", code, got)
+	}
+}
+
+// rotating is a volume whose generation changes: the first looks at a path fail
+// as they do while the driver removes what it superseded.
+func rotating(path string, looks int, failure error) protocol.Helper {
+	h, generation := helper(volume), 0
+	h.Generation = func(string) string { return strconv.Itoa(generation) }
+	h.Read = func(asked string) ([]byte, error) {
+		if asked == path && generation < looks {
+			generation++
+			return nil, failure
+		}
+		return volume.read(asked)
+	}
+	return h
+}
+
+// A login that lives is found while another one is emptied: its superseded
+// file may be gone between the look at the volume and at the file.
+func TestRotationRemovesFile(t *testing.T) {
+	const answer = `{"ServerURL":"acr.example","Username":"<token>","Secret":"refresh"}` + "\n"
+	all, _ := ask(helper(volume), "", "list")
+	for _, path := range []string{"/v/.answers/acr.example", "/v/.answers/.urls"} {
+		for _, looks := range []int{1, 4, 19} {
+			if got, code := ask(rotating(path, looks, fs.ErrNotExist), "acr.example", "get"); got != answer || code != 0 {
+				t.Errorf("%s, %d: %d %q", path, looks, code, got)
+			}
+			if got, code := ask(rotating(path, looks, fs.ErrNotExist), "", "list"); got != all || code != 0 {
+				t.Errorf("%s, %d: %d %q", path, looks, code, got)
+			}
+		}
+	}
+	// The list that was cut is none.
+	h, generation := helper(volume), 0
+	h.Generation = func(string) string { return strconv.Itoa(generation) }
+	h.Read = func(path string) ([]byte, error) {
+		if path == "/v/.answers/.urls" && generation == 0 {
+			generation++
+			return nil, nil
+		}
+		return volume.read(path)
+	}
+	if got, code := ask(h, "", "list"); got != all || code != 0 {
+		t.Errorf("%d %q", code, got)
+	}
+	// Nor does it try for ever, or call absent what it could not see.
+	for _, action := range []string{"get", "list"} {
+		got, code := ask(rotating("/v/.answers/acr.example", 1<<20, fs.ErrNotExist), "acr.example", action)
+		if want := "docker-credential-regcred: the volume's answer for acr.example is damaged; ask again\n"; got != want || code != 1 {
+			t.Errorf("%s: %d %q", action, code, got)
+		}
+	}
+}
+
+// What the user may not read is neither absent nor without a login.
+func TestUnreadable(t *testing.T) {
+	const advice = " cannot be read by this user: set the pod's fsGroup, or file.mode of the volume\n"
+	for _, test := range []struct {
+		file, action, want string
+	}{
+		{"/v/.answers/.urls", "get", "docker-credential-regcred: /v/.answers/.urls" + advice},
+		{"/v/.answers/.urls", "list", "docker-credential-regcred: /v/.answers/.urls" + advice},
+		{"/v/.answers/acr.example", "get", "docker-credential-regcred: /v/.answers/acr.example" + advice},
+		{"/v/.answers/acr.example", "list", "docker-credential-regcred: /v/.answers/acr.example" + advice},
+	} {
+		h := helper(volume)
+		h.Read = func(path string) ([]byte, error) {
+			if path == test.file {
+				return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}
+			}
+			return volume.read(path)
+		}
+		if got, code := ask(h, "acr.example", test.action); got != test.want || code != 1 {
+			t.Errorf("%s %s: %d %q", test.action, test.file, code, got)
+		}
+	}
+	// A directory that is no concern of the user's does not hide the volume.
+	h := helper(volume)
+	h.Read = func(path string) ([]byte, error) {
+		if strings.HasPrefix(path, "/elsewhere/") {
+			return nil, fs.ErrPermission
+		}
+		return volume.read(path)
+	}
+	if got, code := ask(h, "acr.example", "get"); code != 0 {
+		t.Errorf("%d %q", code, got)
+	}
+}
+
+// A place that is looked at for two reasons is told once.
+func TestPlaceToldOnce(t *testing.T) {
+	h := helper(nil)
+	h.Volumes = []string{"/v/", "/v"}
+	got, _ := ask(h, "acr.example", "get")
+	if want := "docker-credential-regcred: no volume with docker-helper in /v: run the program where the volume is mounted, or point DOCKER_CONFIG to it\n"; got != want {
+		t.Errorf("%q", got)
 	}
 }
 
