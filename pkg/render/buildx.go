@@ -61,11 +61,12 @@ func (p *plan) buildxHost(h *host, out *output) error {
 		out.omitted = append(out.omitted, push.omissions(h)...)
 	}
 	root := buildxPair{pull.find(""), push.find("")}
+	logs := pull.logs() || push.logs()
 	names := slices.Concat(pull.named, push.named)
 	slices.Sort(names)
 	for _, repository := range append([]string{""}, slices.Compact(names)...) {
 		pair := buildxPair{pull.find(repository), push.find(repository)}
-		for _, d := range pair.directories(root, repository == "") {
+		for _, d := range pair.directories(root, repository == "", logs) {
 			file, err := d.file(h, repository)
 			if err != nil {
 				return err
@@ -93,6 +94,9 @@ func (p *plan) newBuildxSide(h *host, action connector.Action) (buildxSide, erro
 		return buildxSide{}, nil
 	}
 	matching := v.matching(h.name)
+	if v.Credential == nil { // a gap, which no login may fill
+		matching = []connector.Entry{{Key: connector.Key{Host: h.name}, Anonymous: true}}
+	}
 	side := buildxSide{voice: v, entries: reachable(matching), only: v.repositories(), named: slices.Clone(v.repositories())}
 	for _, e := range matching {
 		if e.Key.Path != "" && !pathGlob(e.Key.Path) {
@@ -115,6 +119,11 @@ func (s buildxSide) check(e connector.Entry) error {
 		return fmt.Errorf("path %s is no repository: write lower-case segments without tag or digest", e.Key.Path)
 	}
 	return checkText(e)
+}
+
+// logs reports whether there is a login.
+func (s buildxSide) logs() bool {
+	return slices.ContainsFunc(s.entries, func(e connector.Entry) bool { return !e.Anonymous })
 }
 
 // find chooses the entry for a repository, or for all others of the host.
@@ -174,25 +183,24 @@ type buildxDirectory struct {
 }
 
 // directories are those in which buildx finds the pair, and neither another
-// answer of the repository nor one of the whole host: root. An absence is {},
-// where a login would be found without it.
-func (p buildxPair) directories(root buildxPair, isRoot bool) []buildxDirectory {
+// answer of the repository, nor one of the whole host: root, nor what
+// $DOCKER_CONFIG/config.json has for a host with logins. An absence is {}, where
+// a login would be found without it.
+func (p buildxPair) directories(root buildxPair, isRoot, logs bool) []buildxDirectory {
 	pulls, pushes := p.pull.login() != nil, p.push.login() != nil
-	rootLogs := !isRoot && (root.pull.login() != nil || root.push.login() != nil)
 	switch {
 	case !isRoot && p.pull.same(root.pull) && p.push.same(root.push):
 		return nil
 	case pulls && p.pull.same(p.push):
 		return []buildxDirectory{{"", p.pull}}
-	case pulls: // without the second, pushes would find the first
-		return []buildxDirectory{{toPull, p.pull}, {toPush, p.push}}
-	case pushes && p.pull.absence() && rootLogs:
+	case pulls, // without the second, pushes would find the first
+		pushes && p.pull.absence():
 		return []buildxDirectory{{toPull, p.pull}, {toPush, p.push}}
 	case pushes:
 		return []buildxDirectory{{toPush, p.push}}
-	case rootLogs && p.pull.absence():
+	case logs && p.pull.absence():
 		return []buildxDirectory{{"", p.pull}}
-	case rootLogs && p.push.absence():
+	case logs && p.push.absence():
 		return []buildxDirectory{{toPush, p.push}}
 	}
 	return nil

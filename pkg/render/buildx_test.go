@@ -39,6 +39,15 @@ func buildxCases(all map[string]render.Input) {
 	gone := emptied(reader, "expired")
 	gone.Claims = []string{"reg.example", "pulls.example"}
 	all["buildx-actions-emptied"] = input("buildx-scoped", gone, writer)
+	// The pusher's login stands in config.json: neither the gap nor an absence
+	// may lead pulls there.
+	pusher := asking(source("pusher", basic("reg.example", "pusher", "reg"), basic("open.example", "pusher", "open")), []connector.Action{connector.Push})
+	gone.Claims = []string{"reg.example"}
+	all["buildx-gap-beside"] = render.Input{Configurations: []string{"docker-config", "buildx-scoped"}, Sources: []render.Source{
+		pusher, gone, asking(source("nobody", anonymous("open.example")), pull),
+		asking(source("one", basic("one.example", "one", "one")), []connector.Action{connector.Push}, "team/app"),
+		func() render.Source { s := emptied(asking(source("ended"), pull), "expired"); s.Claims = []string{"one.example"}; return s }(),
+	}}
 	all["buildx-paths"] = input("buildx-scoped", source("paths",
 		basic("reg.example", "rest", "rest"), basic("reg.example/team/app", "app", "app"), anonymous("reg.example/public"),
 		basic("reg.example/same", "rest", "rest"), basic("docker.io/library/busybox", "hub", "hub")))

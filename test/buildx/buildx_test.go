@@ -71,9 +71,18 @@ var answers = map[string]map[question]credential{
 		"reg.example team/app pull,push": basic("writer", "writer"),
 	},
 	"buildx-actions-emptied": {
-		"reg.example team/app pull":      byDefault,
+		"reg.example team/app pull":      {},
 		"reg.example team/app pull,push": basic("writer", "writer"),
 		"pulls.example team/app pull":    byDefault,
+	},
+	"buildx-gap-beside": {
+		"reg.example team/app pull":       {},
+		"reg.example team/app pull,push":  basic("pusher", "reg"),
+		"open.example team/app pull":      {},
+		"open.example team/app pull,push": basic("pusher", "open"),
+		"one.example team/app pull":       {},
+		"one.example team/app pull,push":  basic("one", "one"),
+		"one.example other pull":          {},
 	},
 	"buildx-paths": {
 		"reg.example team/app pull":                      basic("app", "app"),

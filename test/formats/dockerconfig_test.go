@@ -31,6 +31,9 @@ var configs = map[string]auths{
 	"buildx-actions-beside/config.json": {
 		"reg.example": basic("reader", "reader"), "pulls.example": basic("reader", "pulls"), "pushes.example": basic("writer", "pushes"),
 	},
+	"buildx-gap-beside/config.json": {
+		"reg.example": basic("pusher", "reg"), "open.example": basic("pusher", "open"), "one.example": basic("one", "one"),
+	},
 	"docker-config-anonymous/config.json":      {},
 	"docker-config-anonymous-path/config.json": {},
 	"docker-config-anonymous-glob/config.json": {
