@@ -46,7 +46,11 @@ func buildxCases(all map[string]render.Input) {
 	all["buildx-gap-beside"] = render.Input{Configurations: []string{"docker-config", "buildx-scoped"}, Sources: []render.Source{
 		pusher, gone, asking(source("nobody", anonymous("open.example")), pull),
 		asking(source("one", basic("one.example", "one", "one")), []connector.Action{connector.Push}, "team/app"),
-		func() render.Source { s := emptied(asking(source("ended"), pull), "expired"); s.Claims = []string{"one.example"}; return s }(),
+		func() render.Source {
+			s := emptied(asking(source("ended"), pull), "expired")
+			s.Claims = []string{"one.example"}
+			return s
+		}(),
 	}}
 	all["buildx-paths"] = input("buildx-scoped", source("paths",
 		basic("reg.example", "rest", "rest"), basic("reg.example/team/app", "app", "app"), anonymous("reg.example/public"),

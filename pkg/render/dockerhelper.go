@@ -3,6 +3,7 @@ package render
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -77,10 +78,12 @@ func (p *plan) emptiedAt(h *host) bool {
 // newAnswer is the file that the helper answers from: user and secret, one a
 // line, which checkText has kept free of line ends.
 func newAnswer(e connector.Entry) (string, error) {
-	switch formOf(e) {
-	case FormIdentityToken: // this user tells what the secret is
+	switch form := formOf(e); {
+	case form == FormIdentityToken: // this user tells what the secret is
 		return tokenUser + "\n" + e.IdentityToken.Reveal() + "\n", nil
-	case FormRegistryToken:
+	case e.Username == tokenUser:
+		return "", fmt.Errorf("the username %s makes clients take the password that a credential helper gives for an identity token: store it as an identity token if it is one, else use another user or the configuration docker-config", tokenUser)
+	case form == FormRegistryToken:
 		return "", errors.New("a credential helper cannot give a registrytoken: use the configuration docker-config, or a Connector that gives a password or an identity token")
 	default:
 		return e.Username + "\n" + e.Password.Reveal() + "\n", nil

@@ -391,6 +391,10 @@ func TestErrors(t *testing.T) {
 			"configuration docker-helper: connector ci/harbor: registry harbor.example.com: the password holds a control character (a final newline?) or is not UTF-8: remove it where the password is stored",
 		},
 		{
+			"user of identity tokens for a helper", input("docker-helper", text(func(e *connector.Entry) { e.Username = "<token>" })), connector.ErrPrecondition,
+			"configuration docker-helper: connector ci/harbor: registry harbor.example.com: the username <token> makes clients take the password that a credential helper gives for an identity token: store it as an identity token if it is one, else use another user or the configuration docker-config",
+		},
+		{
 			"folder in the directory of a program",
 			render.Input{Configurations: []string{"docker-helper", "fields"}, Sources: []render.Source{rename(harbor, "bin"), source("b", basic("b.example", "b", "b"))}},
 			connector.ErrInvalid,
