@@ -135,6 +135,8 @@ func TestFind(t *testing.T) {
 		"basic, other alignment": base64.StdEncoding.EncodeToString([]byte("robot2:" + c.text)),
 		"basic, third alignment": base64.RawStdEncoding.EncodeToString([]byte("robot22:" + c.text)),
 		"auth in a Secret":       base64.StdEncoding.EncodeToString([]byte(`{"auths":{"h":{"auth":"` + login + `"}}}`)),
+		"helper's answer":        "robot\n" + c.text + "\n",
+		"imgpkg's variable":      "IMGPKG_REGISTRY_PASSWORD_0='" + strings.ReplaceAll(c.text, "'", `'"'"'`) + "'\n",
 		"auth in hex":            hex.EncodeToString([]byte(login)),
 	} {
 		if len(c.find([]byte(text))) == 0 {

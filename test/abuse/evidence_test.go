@@ -1,6 +1,7 @@
 package abuse
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,8 +56,8 @@ func (n *node) inMemory() evidence {
 	return e
 }
 
-// public are the files of volumes that are no secrets: the report that every
-// volume carries, the driver's marks, and all names.
+// public is what in volumes is no secret: all names, and every file but those
+// that are there to hold one. Of the driver's own tmpfs it is the mark.
 func (e evidence) public(t *testing.T) evidence {
 	t.Helper()
 	public, reports := evidence{}, 0
@@ -65,7 +66,7 @@ func (e evidence) public(t *testing.T) evidence {
 		if base == "regcred.json" {
 			reports++
 		}
-		if base == "regcred.json" || base == ".regcred" || base == "regcred-run" || strings.HasSuffix(base, ".crt") {
+		if base == "regcred-run" || strings.HasPrefix(name, "kubelet/") && !e.secret(name) {
 			public[name] = content
 		} else {
 			public[name] = []byte(name)
@@ -75,6 +76,19 @@ func (e evidence) public(t *testing.T) evidence {
 		t.Error("no volume has a regcred.json")
 	}
 	return public
+}
+
+// secret reports whether a volume's file is there to hold one. Directories have
+// names of their own below a volume's root, so the helper's answers are told by
+// what lies beside them.
+func (e evidence) secret(name string) bool {
+	dir, base := filepath.Split(name)
+	switch base {
+	case ".dockerconfigjson", "auth", "auth.json", "config.json", "password", "registry.env", "token":
+		return true
+	}
+	answers := e[dir+".urls"] != nil
+	return strings.HasSuffix(base, ".key") || answers && base != ".urls"
 }
 
 // files tells by the device what lies on a disk.
@@ -115,6 +129,9 @@ func (n *node) files() (disk, memory evidence) {
 		case d.Type().IsRegular():
 			if content, err = os.ReadFile(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
+			}
+			if d.Name() == helperName && bytes.Equal(content, n.helper) {
+				content = nil // as it was built, before there were secrets
 			}
 		}
 		into[name] = slices.Concat([]byte(name+"\n"), content)

@@ -28,11 +28,23 @@ func TestMain(m *testing.M) {
 	os.Exit(mounttest.Main(m))
 }
 
-// product builds the driver as it is delivered.
+// product builds the driver as it is delivered, with the credential helper
+// beside it.
 func product(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "csi-driver")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "github.com/regcred/csi-driver-regcred/cmd/csi-driver")
+	dir := t.TempDir()
+	built(t, dir, helperName)
+	return built(t, dir, "csi-driver")
+}
+
+// helperName is the program that volumes with docker-helper bring.
+const helperName = "docker-credential-regcred"
+
+// built is one of the product's commands.
+func built(t *testing.T, dir, name string) string {
+	t.Helper()
+	binary := filepath.Join(dir, name)
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "github.com/regcred/csi-driver-regcred/cmd/"+name)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatal(errors.Join(err, errors.New(string(out))))

@@ -12,29 +12,35 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
-
-	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
-// published starts a driver with one volume whose password is the canary. With
-// GOTRACEBACK=crash, Go writes the most that it can and then dumps core.
-func published(t *testing.T, c canary) (*node, kubelet.Volume) {
+// published starts a driver whose volumes hold the canary as a password, in
+// every configuration. With GOTRACEBACK=crash, Go writes the most that it can
+// and then dumps core.
+func published(t *testing.T, program string, c canary) *node {
 	t.Helper()
 	n := start(t, setup{
+		program:   program,
 		manifests: map[string]string{"all": basicAuth("basic", c.text) + connectorOf("basic", `secret: {name: basic}`)},
 		flags:     []string{"--v=10"}, env: []string{"GOTRACEBACK=crash"},
 	})
-	v := kubelet.Volume{Namespace: "ci", Pod: "job", ServiceAccount: "builder", Name: "registry", Attributes: map[string]string{"connectors": "basic"}}
-	must(t, n.publish(v))
-	must(t, n.shows(v, c))
-	return n, v
+	for rival, configurations := range everyConfiguration("basic") {
+		v := asksFor("basic", "job-"+rival, configurations)
+		must(t, n.publish(v))
+		if diff := cmp.Diff(loginsAt("registry.example.com")(rival), n.holding(v, c)); diff != "" {
+			t.Fatalf("%s: files with the password (-want +got):\n%s", rival, diff)
+		}
+	}
+	return n
 }
 
 // A crash leaves no image of the memory, whatever the limit for core files,
 // and its stack traces no secret. A program without that care shows that this
 // machine does write cores.
 func TestCrashLeavesNoCore(t *testing.T) {
+	program := product(t)
 	for _, signal := range []syscall.Signal{syscall.SIGABRT, syscall.SIGSEGV, syscall.SIGQUIT, syscall.SIGTRAP} {
 		t.Run(signal.String(), func(t *testing.T) {
 			c := newCanary("password")
@@ -49,7 +55,7 @@ func TestCrashLeavesNoCore(t *testing.T) {
 			}
 			dumps := careless.ProcessState.Sys().(syscall.WaitStatus).CoreDump()
 
-			n, _ := published(t, c)
+			n := published(t, program, c)
 			must(t, unlimitedCore(n.driver.PID()))
 			status, ok := n.driver.Signal(signal).Sys().(syscall.WaitStatus)
 			if !ok || status.CoreDump() {
@@ -142,7 +148,7 @@ func TestMemoryIsClosedToOthers(t *testing.T) {
 	if _, err := os.Stat("/proc/self/uid_map"); err != nil {
 		t.Fatal(err)
 	}
-	n, _ := published(t, newCanary("password"))
+	n := published(t, product(t), newCanary("password"))
 	address := mapped(t, n.driver.PID())
 	for name, err := range looks(n.driver.PID(), address) {
 		if err != nil {

@@ -31,6 +31,7 @@ type node struct {
 	input   string // the manifests
 	driver  *driver.Driver
 	kubelet *kubelet.Kubelet
+	helper  []byte // the program that volumes with docker-helper bring
 	told    []string
 }
 
@@ -50,8 +51,12 @@ func start(t *testing.T, s setup) *node {
 		Dir: n.path("driver"), KubeletDir: n.path("kubelet"), Connectors: n.input,
 		Flags: s.flags, Program: s.program, Env: append(s.env, "TMPDIR="+n.path("tmp"), "HOME="+n.path("home")),
 	}
+	var err error
 	if s.program == "" {
 		config.Program, config.Env = "/proc/self/exe", append(config.Env, asDriver+"=1")
+	} else {
+		n.helper, err = os.ReadFile(filepath.Join(filepath.Dir(s.program), helperName))
+		must(t, err)
 	}
 	for _, dir := range []string{config.Dir, filepath.Join(config.KubeletDir, "pods"), n.path("tmp"), n.path("home")} {
 		must(t, os.MkdirAll(dir, 0o750))
@@ -61,7 +66,6 @@ func start(t *testing.T, s setup) *node {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var err error
 	n.driver, err = driver.Start(ctx, config)
 	must(t, err)
 	t.Cleanup(func() {

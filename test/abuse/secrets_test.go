@@ -3,8 +3,8 @@ package abuse
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 
 	"github.com/regcred/csi-driver-regcred/test/kubelet"
@@ -75,7 +76,8 @@ func TestSecretsStayInMemory(t *testing.T) {
 			t.Errorf("the driver says nothing of %s", name)
 		}
 	}
-	volumes := n.publishAll(s)
+	volumes := n.publishAll(s, p.Host())
+	n.refuseAll()
 	n.failAll(t, s, p)
 	n.shown().free(t, "published", s.all())
 	memory := n.inMemory()
@@ -86,7 +88,14 @@ func TestSecretsStayInMemory(t *testing.T) {
 	evidence{"what the provider was shown": []byte(shownPasswords(p))}.holds(t, s.login)
 
 	n.manifest("rotating", basicAuth("rotating", s.rotated.text)+connectorOf("rotating", `secret: {name: rotating}`))
-	await(t, "the rotated password", func() error { return n.shows(volumes["rotating"], s.rotated) })
+	for _, rival := range rivals {
+		await(t, "the rotated password in every form", func() error {
+			if diff := cmp.Diff(loginsAt("registry.example.com")(rival), n.holding(volumes["rotating "+rival], s.rotated)); diff != "" {
+				return errors.New(diff)
+			}
+			return nil
+		})
+	}
 	issued := len(p.Issued())
 	await(t, "a renewal", func() error {
 		if len(p.Issued()) <= issued {
@@ -114,13 +123,14 @@ func (n *node) endAll(t *testing.T, s *secrets, volumes map[string]kubelet.Volum
 	t.Helper()
 	held := map[string]*os.File{}
 	for name, v := range volumes {
-		file, err := os.Open(filepath.Join(n.kubelet.Target(v), "config.json"))
-		if os.IsNotExist(err) {
-			continue // it has another configuration
+		for _, c := range s.all() {
+			for _, path := range n.holding(v, c) {
+				file, err := os.Open(filepath.Join(n.kubelet.Target(v), "..data", path))
+				must(t, err)
+				held[name+": "+path] = file
+				defer file.Close()
+			}
 		}
-		must(t, err)
-		held[name] = file
-		defer file.Close()
 	}
 	for name, v := range volumes {
 		if err := n.note(n.kubelet.Unpublish(t.Context(), v)); err != nil {
@@ -147,25 +157,38 @@ func (n *node) endAll(t *testing.T, s *secrets, volumes map[string]kubelet.Volum
 	n.onDisk().free(t, "stopped", s.all())
 }
 
-// publishAll publishes a volume per connector that works.
-func (n *node) publishAll(s *secrets) map[string]kubelet.Volume {
+// publishAll publishes, for each connector that works, volumes with every
+// configuration, and finds its secret in every file that is there to hold it.
+func (n *node) publishAll(s *secrets, host string) map[string]kubelet.Volume {
 	n.t.Helper()
+	const remote = "registry.example.com"
+	token := jwtOf(s.podToken, "ci", "builder", "csi.regcred.dev")
 	volumes := map[string]kubelet.Volume{}
-	for name, more := range map[string]map[string]string{
-		"basic": nil, "docker": nil, "opaque": {"configuration.names": "fields,docker-config"}, "rotating": nil,
-		"env": {"configuration.names": "fields,docker-config"}, "config": nil,
-		"tokens": {"repositories": "team/app"}, "identity": nil,
-		"client-key": {"configuration.names": "dockerd,docker-config"},
+	for name, holds := range map[string]struct {
+		secret canary
+		files  func(rival string) []string
+	}{
+		"basic": {s.basic, loginsAt(remote)}, "opaque": {s.opaque, loginsAt(remote)}, "rotating": {s.basic, loginsAt(remote)},
+		"env": {s.env, loginsAt(remote)}, "config": {s.config, loginsAt(remote)},
+		"docker": {s.dockerAuth, just("config.json", "config/registry.example.com/config.json", "registry.env")},
+		"tokens": {s.minted, just(".dockerconfigjson", "config.json", "config/"+host+"/team/app/config.json", "registry.env", "token")},
+		"identity": {s.refresh, func(rival string) []string {
+			return withRival(rival, host, []string{".dockerconfigjson", "auth.json", "config/" + host + "/config.json", "registry.env", "token"})
+		}},
+		"client-key": {s.clientKey, just("certs.d/registry.example.com/client.key", "certs/registry.example.com.key", "registry.example.com/client.key")},
 	} {
-		v := kubelet.Volume{
-			Namespace: "ci", Pod: "job-" + name, ServiceAccount: "builder", Name: "registry",
-			Attributes: map[string]string{"connectors": name, tokensKey: podTokens("csi.regcred.dev", jwtOf(s.podToken, "ci", "builder", "csi.regcred.dev"))},
+		for rival, configurations := range everyConfiguration(name) {
+			v := asksFor(name, "job-"+name+"-"+rival, configurations)
+			v.Attributes[tokensKey] = podTokens("csi.regcred.dev", token)
+			if err := n.publish(v); err != nil {
+				n.t.Errorf("%s with %s: %v", name, rival, err)
+				continue
+			}
+			if diff := cmp.Diff(holds.files(rival), n.holding(v, holds.secret)); diff != "" {
+				n.t.Errorf("%s with %s: files with the %s (-want +got):\n%s", name, rival, holds.secret.kind, diff)
+			}
+			volumes[name+" "+rival] = v
 		}
-		maps.Copy(v.Attributes, more)
-		if err := n.publish(v); err != nil {
-			n.t.Errorf("%s: %v", name, err)
-		}
-		volumes[name] = v
 	}
 	return volumes
 }
