@@ -104,6 +104,39 @@ func TestBuildxGlobOfNamedRepositories(t *testing.T) {
 	}
 }
 
+// A pod that asks only for pulls gets them, whatever more was granted, and
+// leaves pushes to the next connector; what was granted instead of it counts.
+func TestBuildxActionsGranted(t *testing.T) {
+	push := []connector.Action{connector.Push}
+	for name, test := range map[string]struct {
+		asked, granted []connector.Action
+		want           [2]string // pulls, pushes
+	}{
+		"more than asked":    {pull, pullPush, [2]string{"first", "second"}},
+		"less than asked":    {pullPush, pull, [2]string{"first", "second"}},
+		"instead of asked":   {push, pull, [2]string{"first", "second"}},
+		"nothing asked":      {nil, push, [2]string{"second", "first"}},
+		"as asked":           {pullPush, pullPush, [2]string{"first", "first"}},
+		"granted not stated": {push, nil, [2]string{"second", "first"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := asking(source("first", basic("reg.example", "first", "x")), test.asked)
+			first.Credential.Granted.Actions = test.granted
+			files, err := render.Render(input("buildx-scoped", first, source("second", basic("reg.example", "second", "x"))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got [2]string
+			for i, action := range pullPush {
+				got[i], _, _ = strings.Cut(buildxFinds(t, files, "reg.example", "team/app", action), ":")
+			}
+			if got != test.want {
+				t.Errorf("pulls and pushes by %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
 func TestExplainBuildx(t *testing.T) {
 	in := cases()["buildx-actions"]
 	got, err := render.Explain(in)
