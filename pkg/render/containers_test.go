@@ -118,3 +118,27 @@ insecure = true
 		t.Error(diff)
 	}
 }
+
+// What is said of a host without a port counts for its other ports, and the
+// volume says so; not of Docker Hub, whose images have no port.
+func TestPortsOfABareHostAreTold(t *testing.T) {
+	s := with(source("lab", basic("lab.example", "lab", "lab")),
+		render.Registry{Host: "lab.example", InsecureSkipVerify: true},
+		render.Registry{Host: "mirrored.example", Mirrors: []string{"https://lab.example"}},
+		render.Registry{Host: "docker.io", Mirrors: []string{"https://lab.example"}},
+		render.Registry{Host: "port.example:5000", PlainHTTP: true},
+		render.Registry{Host: "plain.example"})
+	got, err := render.Explain(input("containers-registries", s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(host string) render.Omission {
+		return render.Omission{
+			Configuration: "containers-registries", Host: host, Connector: s.Connector, What: "ports",
+			Why: "a section without a port also counts for those ports of the host that no connector declares: what it says of TLS and mirrors holds there, too",
+		}
+	}
+	if diff := cmp.Diff([]render.Omission{told("lab.example"), told("mirrored.example")}, got.Report.Omitted); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -43,6 +43,7 @@ func containersRegistries(p *plan) (output, error) {
 	const (
 		name      = "containers-registries"
 		elsewhere = "registries.conf holds no certificates: mount a volume with configuration certs-d at /etc/containers/certs.d"
+		anyPort   = "a section without a port also counts for those ports of the host that no connector declares: what it says of TLS and mirrors holds there, too"
 	)
 	var out output
 	var config registriesConf
@@ -66,6 +67,9 @@ func containersRegistries(p *plan) (output, error) {
 		}
 		config.Registries = append(config.Registries, r)
 		sections[h.name] = true
+		if h.name == bare && h.name != connector.DockerHub { // whose images name no port
+			out.omit(name, h, anyPort, "ports")
+		}
 		out.place(p, i, registriesFile, h.name)
 	}
 	data, err := encodeTOML(registriesComment, config)

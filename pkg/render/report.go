@@ -63,7 +63,8 @@ type Omission struct {
 	// What is "mirror", "plainHTTP", "insecureSkipVerify", "ca",
 	// "clientCertificate"; "path" where a credential for some repositories is
 	// offered for others too, or for fewer; "hosts" where one for a glob is
-	// offered to the declared hosts alone.
+	// offered to the declared hosts alone; "ports" where what is said of a host
+	// counts for its other ports too.
 	What string `json:"what"`
 	// Value is the mirror's URL, the path or the glob; never a secret.
 	Value string `json:"value,omitempty"`
