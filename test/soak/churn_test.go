@@ -45,11 +45,12 @@ func (j *jobs) run(ctx context.Context) {
 	all.Wait()
 }
 
-// volume is the volume of a new pod.
-func (j *jobs) volume(connectors string) kubelet.Volume {
+// volume is the volume of a new pod, whose turn it is with the configurations.
+func (j *jobs) volume(connectors string, turns ...string) kubelet.Volume {
+	number := j.next.Add(1)
 	return kubelet.Volume{
-		Namespace: "ci", Pod: fmt.Sprintf("job-%d", j.next.Add(1)), ServiceAccount: "builder", Name: "registry",
-		Attributes: map[string]string{"connectors": connectors, "configuration.names": "docker-config"},
+		Namespace: "ci", Pod: fmt.Sprintf("job-%d", number), ServiceAccount: "builder", Name: "registry",
+		Attributes: map[string]string{"connectors": connectors, "configuration.names": turns[number%int64(len(turns))]},
 	}
 }
 
@@ -57,8 +58,8 @@ func pick(list []string) string { return list[rand.N(len(list))] }
 
 // job is one pod's life.
 func (j *jobs) job(ctx context.Context) error {
-	connectors, certain := pick(steady)+","+pick(static), true
-	switch rand.N(6) {
+	connectors, certain, turns := pick(steady)+","+pick(static), true, tokenTurns()
+	switch rand.N(7) {
 	case 0:
 		connectors, certain = pick(flaky), false
 	case 1:
@@ -67,16 +68,18 @@ func (j *jobs) job(ctx context.Context) error {
 		connectors, certain = pick(garbage), false
 	case 3:
 		connectors, certain = pick(steady)+",missing", false
+	case 4:
+		connectors, turns = pick(static), loginTurns()
 	default:
 	}
-	v := j.volume(connectors)
+	v := j.volume(connectors, turns...)
 	publish := j.publish
 	if certain {
 		publish = j.insist
 	}
 	if err := publish(v); err != nil {
 		if certain {
-			return fmt.Errorf("publishing %s: %w", connectors, err)
+			return fmt.Errorf("publishing %s with %s: %w", connectors, v.Attributes["configuration.names"], err)
 		}
 		return j.kubelet.Forget(v)
 	}

@@ -74,7 +74,7 @@ func (w *weather) run(ctx context.Context) {
 func (w *weather) edit(ctx context.Context) {
 	for i := 1; ctx.Err() == nil; i++ {
 		for _, name := range static {
-			w.manifest(name, secret(name, password(i))+connector(name, "address: https://registry.example.com", "secret: {name: "+name+"}"))
+			w.manifest(name, login(name, i))
 		}
 		for _, name := range changing {
 			if i%5 == 4 {

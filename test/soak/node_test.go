@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,7 +68,7 @@ func start(t *testing.T) *node {
 		}
 	}
 	for _, name := range static {
-		n.manifest(name, secret(name, password(0))+connector(name, "address: https://registry.example.com", "secret: {name: "+name+"}"))
+		n.manifest(name, login(name, 0))
 	}
 	config := driver.Config{
 		Dir: n.path("driver"), KubeletDir: n.path("kubelet"), Connectors: n.input, Program: build(t),
@@ -92,15 +93,17 @@ func start(t *testing.T) *node {
 	return n
 }
 
+// build makes the driver, with the credential helper beside it.
 func build(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "csi-driver")
-	command := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "github.com/regcred/csi-driver-regcred/cmd/csi-driver")
+	dir := t.TempDir()
+	command := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/",
+		"github.com/regcred/csi-driver-regcred/cmd/csi-driver", "github.com/regcred/csi-driver-regcred/cmd/docker-credential-regcred")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatal(errors.Join(err, errors.New(string(out))))
 	}
-	return binary
+	return filepath.Join(dir, "csi-driver")
 }
 
 func connector(name, where, issuer string) string {
@@ -115,6 +118,12 @@ func secret(name, password string) string {
 func (n *node) tokens(name string, generation int) string {
 	where := fmt.Sprintf("address: \"http://%s\"\n  scope: {repositories: [\"team/%s-%d\"], actions: [pull]}", n.provider.Host(), name, generation)
 	return connector(name, where, "distributionToken: {secretRef: {name: login}, output: registryToken, minimumLife: 1s, clientID: "+name+"}")
+}
+
+// login is a Connector with a static login, in one of its generations.
+func login(name string, generation int) string {
+	const where = `registries: [{host: registry.example.com, mirrors: [{url: "https://mirror.example.com"}]}]`
+	return secret(name, password(generation)) + connector(name, where, "secret: {name: "+name+"}")
 }
 
 // password is the n-th of a static login.
@@ -146,7 +155,7 @@ func (n *node) mounts() []string {
 }
 
 func (n *node) unmount() {
-	for _, point := range n.mounts() {
+	for _, point := range slices.Backward(n.mounts()) { // what lies on another mount first
 		_ = unix.Unmount(n.path(point), unix.MNT_DETACH) // the directory's removal tells
 	}
 }

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,22 +25,24 @@ import (
 var errTorn = errors.New("torn")
 
 // residents are long-lived pods: their kubelet publishes them again and again,
-// and they read their config.json all the time.
+// and they read their logins all the time.
 type residents struct {
 	*jobs
 	volumes []kubelet.Volume
 	reads   atomic.Int64
+	helped  atomic.Int64 // answers of credential helpers
 	expired atomic.Int64 // reads of a steady volume without a valid token
 	stalled atomic.Int64 // the longest time in ns in which this process did not run
 }
 
-// settle publishes two volumes per Connector.
+// settle publishes the volumes of each Connector, two where it has tokens and
+// four where it has logins.
 func (r *residents) settle() {
 	r.t.Helper()
 	for _, group := range [][]string{steady, flaky, changing, static} {
 		for _, name := range group {
-			for range 2 {
-				v := r.volume(name)
+			for _, turn := range residentTurns(name) {
+				v := r.volume(name, turn)
 				must(r.t, r.insist(v)) // the last round's failures are remembered for a while
 				r.volumes = append(r.volumes, v)
 			}
@@ -84,7 +89,26 @@ func (r *residents) watchClock(ctx context.Context) {
 
 // read holds what a client would see against what it may see.
 func (r *residents) read(v kubelet.Volume) {
-	content, err := os.ReadFile(filepath.Join(r.kubelet.Target(v), "config.json"))
+	configurations := strings.Split(v.Attributes["configuration.names"], ",")
+	for _, form := range []struct {
+		configuration, file string
+		check               func([]byte, time.Time) (bool, error)
+	}{
+		{"docker-config", "config.json", check},
+		{"containers-auth", "auth.json", check},
+		{"docker-helper", ".answers/registry.example.com", checkAnswer},
+	} {
+		if slices.Contains(configurations, form.configuration) {
+			r.readFile(v, form.file, form.check)
+		}
+	}
+	if slices.Contains(configurations, "docker-helper") && rand.N(helpEvery) == 0 {
+		r.askHelper(v)
+	}
+}
+
+func (r *residents) readFile(v kubelet.Volume, file string, check func([]byte, time.Time) (bool, error)) {
+	content, err := os.ReadFile(filepath.Join(r.kubelet.Target(v), file))
 	if err != nil {
 		r.t.Errorf("reading: %v", err)
 		return
@@ -92,14 +116,50 @@ func (r *residents) read(v kubelet.Volume) {
 	r.reads.Add(1)
 	valid, err := check(content, time.Now())
 	if err != nil {
-		r.t.Errorf("%s: %v", v.Attributes["connectors"], err)
+		r.t.Errorf("%s: %s: %v", v.Attributes["connectors"], file, err)
 	}
 	if group := v.Attributes["connectors"]; !valid && (slices.Contains(steady, group) || slices.Contains(static, group)) {
 		r.expired.Add(1)
 	}
 }
 
-// check reads a config.json: whole, with a login that is still good.
+// helpEvery is after how many reads the helper is asked, which costs more.
+const helpEvery = 20
+
+// askHelper runs the volume's credential helper, as docker does.
+func (r *residents) askHelper(v kubelet.Volume) {
+	program := exec.CommandContext(r.t.Context(), filepath.Join(r.kubelet.Target(v), "bin", "docker-credential-regcred"), "get")
+	program.Env, program.Stdin = []string{}, strings.NewReader("registry.example.com")
+	out, err := program.Output()
+	if err != nil {
+		r.t.Errorf("the helper: %v: %s", err, out)
+		return
+	}
+	var answer struct{ Username, Secret string }
+	if err := json.Unmarshal(out, &answer); err != nil || answer.Username != "robot" || !isPassword(answer.Secret) {
+		r.t.Errorf("the helper answers %q (%v)", out, err)
+	}
+	r.helped.Add(1)
+}
+
+// checkAnswer reads what the helper answers from: user and password, one a line.
+func checkAnswer(content []byte, _ time.Time) (valid bool, err error) {
+	user, rest, _ := strings.Cut(string(content), "\n")
+	password, whole := strings.CutSuffix(rest, "\n")
+	if user != "robot" || !whole || !isPassword(password) {
+		return false, fmt.Errorf("%w: %q", errTorn, content)
+	}
+	return true, nil
+}
+
+// isPassword tells whole passwords of a static login from torn ones.
+func isPassword(text string) bool {
+	number, ours := strings.CutPrefix(text, "password-")
+	_, err := strconv.Atoi(number)
+	return ours && err == nil
+}
+
+// check reads a config.json or auth.json: whole, with a login that is still good.
 func check(content []byte, now time.Time) (valid bool, err error) {
 	var config struct {
 		Auths map[string]struct {

@@ -216,7 +216,10 @@ func (n *node) noStorm(took time.Duration, w *weather) {
 func (r *residents) verdict() {
 	r.t.Helper()
 	stalled := time.Duration(r.stalled.Load())
-	r.t.Logf("%d reads, %d without a valid login; this process did not run for up to %s", r.reads.Load(), r.expired.Load(), stalled.Round(time.Millisecond))
+	if r.helped.Load() == 0 {
+		r.t.Error("no credential helper was asked")
+	}
+	r.t.Logf("%d answers of credential helpers, %d reads, %d without a valid login; this process did not run for up to %s", r.helped.Load(), r.reads.Load(), r.expired.Load(), stalled.Round(time.Millisecond))
 	// A token is renewed when at least a quarter of its life is left.
 	if r.expired.Load() > 0 && stalled < steadyLife/16 {
 		r.t.Errorf("%d reads of volumes with a healthy provider found no valid login", r.expired.Load())
