@@ -172,30 +172,28 @@ func chosenAmong(sources []render.Source, omitted []render.Omission, host, repos
 
 func claims(sources []render.Source, i int, host string) bool {
 	s := sources[i]
-	if s.Credential == nil {
-		return slices.Contains(s.Claims, host)
+	declares := func(name string) bool {
+		return slices.ContainsFunc(s.Registries, func(r render.Registry) bool { return (connector.Key{Host: name}).MatchesHost(r.Host) })
 	}
-	for _, e := range s.Credential.Entries {
-		if e.Key.Host == host {
-			return true
+	// A gap or an absence that serves no declared host serves those of later
+	// ones.
+	idle := func(k connector.Key) bool {
+		if !k.HostGlob() || !k.MatchesHost(host) || declares(k.Host) {
+			return false
 		}
-		if !e.Key.HostGlob() || !e.Key.MatchesHost(host) {
-			continue
-		}
-		serves := func(r render.Registry) bool { return e.Key.MatchesHost(r.Host) }
-		if slices.ContainsFunc(s.Registries, func(r render.Registry) bool { return r.Host == host }) {
-			return true
-		}
-		// An absence that serves no declared host serves those of later ones.
-		if e.Anonymous && !slices.ContainsFunc(s.Registries, serves) {
-			for later := i + 1; later < len(sources); later++ {
-				if claims(sources, later, host) {
-					return true
-				}
+		for later := i + 1; later < len(sources); later++ {
+			if claims(sources, later, host) {
+				return true
 			}
 		}
+		return false
 	}
-	return false
+	if s.Credential == nil {
+		return slices.ContainsFunc(s.Claims, func(name string) bool { return name == host || idle(connector.Key{Host: name}) })
+	}
+	return slices.ContainsFunc(s.Credential.Entries, func(e connector.Entry) bool {
+		return e.Key.Host == host || e.Key.HostGlob() && e.Key.MatchesHost(host) && declares(host) || e.Anonymous && idle(e.Key)
+	})
 }
 
 func matchingOf(s render.Source, host, repository string) []connector.Entry {
