@@ -86,7 +86,9 @@ func (p *program) open(name string) (int, error) {
 		}
 		mounted, same, err := p.compare(root(dir), name, data)
 		if same {
-			return dir, nil
+			if err = freeze(dir); err == nil {
+				return dir, nil
+			}
 		}
 		if err == nil && !mounted {
 			defer shut(dir)
@@ -148,6 +150,9 @@ func (p *program) make(dir int, name string, data []byte) (mount int, err error)
 		err = setReadOnly(mount, true)
 	}
 	if err == nil {
+		err = freeze(mount)
+	}
+	if err == nil {
 		err = unix.MoveMount(mount, "", dir, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 	}
 	if err != nil {
@@ -155,6 +160,23 @@ func (p *program) make(dir int, name string, data []byte) (mount int, err error)
 		return -1, doing("mounting the credential helper at "+p.dir, err)
 	}
 	return mount, nil
+}
+
+// freeze makes the tmpfs behind a mount read-only, so that no mount of it can
+// be made writable by itself, also not by a pod that may change its own mounts.
+func freeze(mount int) error {
+	fs, err := unix.Fspick(mount, "", unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH)
+	if err != nil {
+		return doing("protecting the credential helper", err)
+	}
+	defer shut(fs)
+	if err = unix.FsconfigSetFlag(fs, "ro"); err == nil {
+		err = unix.FsconfigReconfigure(fs)
+	}
+	if err != nil {
+		return doing("protecting the credential helper", err)
+	}
+	return nil
 }
 
 // forget gives the descriptor back. The copy stays mounted, for the next run.
