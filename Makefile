@@ -59,11 +59,11 @@ modules: ## Tests of all modules under test/
 	@for module in $(MODULES); do \
 		echo "testing $$module"; $(GO) test -C $$module -count=1 ./...; \
 	done
-	@[ "$$REGCRED_CLIENTS" = all ] || echo "left to make test-all: a build that outlives three passwords, 18 minutes (make long)"
+	@[ "$$REGCRED_CLIENTS" = all ] || echo "left to make test-all: a build that outlives three passwords, and a thousand changes of a login (make long)"
 
 .PHONY: long
-long: setup ## Tests that wait for a client's own pace: a build longer than three lives of its password
-	REGCRED_LONG=1 $(GO) test -C test/clients -count=1 -timeout 40m -v -run 'Long$$' .
+long: setup ## A build longer than three lives of its password; a thousand changes of a login while all clients pull
+	REGCRED_LONG=1 REGCRED_TURNS=1000 $(GO) test -C test/clients -count=1 -timeout 60m -v -run 'Long$$|TestMatrix$$' .
 
 .PHONY: crash abuse soak model
 crash: ## Kill the driver before every system call, and at random under load

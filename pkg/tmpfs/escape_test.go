@@ -85,7 +85,7 @@ func (d *Disk) operations() map[string]func(volume.Place) error {
 			return err
 		},
 		"Update":       func(p volume.Place) error { _, err := d.Update(p, sample("2"), true); return err },
-		"Sweep":        d.Sweep,
+		"Sweep":        func(p volume.Place) error { return d.Sweep(p) },
 		"Usage":        func(p volume.Place) error { _, err := d.Usage(p); return err },
 		"Remove":       func(p volume.Place) error { _, err := d.Remove(p); return err },
 		"RemoveOrphan": func(p volume.Place) error { _, err := d.RemoveOrphan(p.Target); return err },

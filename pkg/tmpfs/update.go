@@ -152,19 +152,33 @@ func (r root) writable() (root, error) {
 	return root(clone), nil
 }
 
+// Superseded names what is not in force now.
+func (d *Disk) Superseded(place volume.Place) ([]string, error) {
+	r, err := d.openLive(place)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close()
+	return r.superseded()
+}
+
 // Sweep truncates and removes whatever is not in force: superseded content
-// and what a crash left half-written.
-func (d *Disk) Sweep(place volume.Place) error {
+// and what a crash left half-written; of that only what is named, if anything
+// is.
+func (d *Disk) Sweep(place volume.Place, only ...string) error {
 	r, err := d.openLive(place)
 	if err != nil {
 		return err
 	}
 	defer r.close()
-	return d.sweep(r)
+	return d.sweep(r, only...)
 }
 
-func (d *Disk) sweep(r root) error {
+func (d *Disk) sweep(r root, only ...string) error {
 	names, err := r.superseded()
+	if len(only) > 0 {
+		names = slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(only, name) })
+	}
 	if err != nil || len(names) == 0 {
 		return err
 	}

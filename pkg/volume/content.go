@@ -183,7 +183,10 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 		v.retries = 0
 	}
 	if changed {
-		v.sweepAt = time.Now().Round(0).Add(sweepAfter)
+		v.changedAt = time.Now().Round(0)
+		if v.sweepAt.IsZero() { // else it is looked at sooner, however often it changes
+			v.sweepAt = v.changedAt.Add(sweepAfter)
+		}
 	}
 	m.mu.Unlock()
 	switch {
@@ -256,11 +259,33 @@ func (g *grant) emptied() string {
 	return g.withdrawn
 }
 
+// sweep removes superseded files once readers in mid-file have had their time.
+// Where the content keeps changing, that is what was superseded already when
+// it was looked at the last time.
 func (m *Manager) sweep(ctx context.Context, v *volume) {
-	if err := m.Disk.Sweep(v.spec.Place); err != nil && !errors.Is(err, connector.ErrNotFound) {
+	now := time.Now().Round(0)
+	next := v.changedAt.Add(sweepAfter)
+	quiet := !now.Before(next)
+	var err error
+	if quiet || len(v.superseded) > 0 {
+		if quiet {
+			v.superseded = nil // all
+		}
+		err = m.Disk.Sweep(v.spec.Place, v.superseded...)
+	}
+	if !quiet && err == nil {
+		v.superseded, err = m.Disk.Superseded(v.spec.Place)
+	}
+	if errors.Is(err, connector.ErrNotFound) {
+		return
+	}
+	if err != nil {
 		klog.FromContext(ctx).Error(err, "Removing superseded files failed; trying again")
+		next = now.Add(sweepAfter)
+	}
+	if err != nil || !quiet {
 		m.mu.Lock()
-		v.sweepAt = time.Now().Round(0).Add(sweepAfter)
+		v.sweepAt = next
 		m.mu.Unlock()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -26,22 +27,26 @@ import (
 
 // disk shows files in memory and counts what is done to it.
 type disk struct {
-	mu       sync.Mutex
-	mounts   map[string]render.Files // by target
-	ids      map[string]string       // volume id by target
-	podGone  map[string]bool
-	full     error // answered by Publish and Update
-	stuck    error // answered by Remove
-	writes   int
-	updates  int // calls, also where nothing differed
-	purges   int
-	sweeps   int
-	publishC chan struct{} // when set, Publish waits for it
-	removeC  chan struct{} // when set, Remove sends to it and then waits for it
+	mu      sync.Mutex
+	mounts  map[string]render.Files // by target
+	ids     map[string]string       // volume id by target
+	podGone map[string]bool
+	full    error // answered by Publish and Update
+	stuck   error // answered by Remove
+	writes  int
+	updates int // calls, also where nothing differed
+	purges  int
+	sweeps  int
+	// superseded is what Sweep would remove, with the time of the change;
+	// swept is how old the youngest was that it removed.
+	superseded map[string]time.Time
+	swept      time.Duration
+	publishC   chan struct{} // when set, Publish waits for it
+	removeC    chan struct{} // when set, Remove sends to it and then waits for it
 }
 
 func newDisk() *disk {
-	return &disk{mounts: map[string]render.Files{}, ids: map[string]string{}, podGone: map[string]bool{}}
+	return &disk{mounts: map[string]render.Files{}, ids: map[string]string{}, podGone: map[string]bool{}, superseded: map[string]time.Time{}}
 }
 
 func (d *disk) do(f func()) {
@@ -83,8 +88,10 @@ func (d *disk) Update(p volume.Place, files render.Files, purge bool) (bool, err
 		return false, nil
 	}
 	d.writes++
+	d.superseded[strconv.Itoa(d.writes)] = time.Now()
 	if purge {
 		d.purges++
+		clear(d.superseded)
 	}
 	d.mounts[p.Target] = files
 	return true, nil
@@ -94,8 +101,24 @@ func same(a, b render.Files) bool {
 	return slices.EqualFunc(a, b, func(x, y render.File) bool { return x.Path == y.Path && string(x.Data) == string(y.Data) })
 }
 
-func (d *disk) Sweep(volume.Place) error {
-	d.do(func() { d.sweeps++ })
+func (d *disk) Superseded(volume.Place) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Keys(d.superseded)), nil
+}
+
+func (d *disk) Sweep(_ volume.Place, only ...string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sweeps++
+	for name, at := range d.superseded {
+		if len(only) == 0 || slices.Contains(only, name) {
+			delete(d.superseded, name)
+			if age := time.Since(at); d.swept == 0 || age < d.swept {
+				d.swept = age
+			}
+		}
+	}
 	return nil
 }
 

@@ -69,6 +69,31 @@ func TestTheSameContentIsNotLookedAt(t *testing.T) {
 	})
 }
 
+// Content that never comes to rest is swept meanwhile, and never before a
+// reader in mid-file has had its time.
+func TestWhatKeepsChangingIsSwept(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		most := 0
+		for i := range 200 {
+			n.cluster.declare(own, func(c *connector.Connector) {
+				c.Generation = int64(2 + i)
+				c.Registries = []connector.Registry{{Host: "reg.test", Mirrors: []string{fmt.Sprintf("https://mirror-%d.test", i)}}}
+			})
+			n.SourceChanged(changed(own))
+			pass(time.Second)
+			n.disk.do(func() { most = max(most, len(n.disk.superseded)) })
+		}
+		if n.disk.writes < 200 || most > 25 || n.disk.swept < 10*time.Second {
+			t.Errorf("%d writes, up to %d superseded at a time, the youngest swept %v after its change", n.disk.writes, most, n.disk.swept)
+		}
+		pass(11 * time.Second)
+		if left := len(n.disk.superseded); left != 0 {
+			t.Errorf("%d superseded are left at rest", left)
+		}
+	})
+}
+
 func TestAWithdrawnGrantStaysSoOverARestart(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *node) {
 		publish(t, n, spec(t, "a", "reg"))

@@ -98,6 +98,10 @@ type volume struct {
 	adopted bool        // survived a restart, and not rendered since
 	unsaved string      // why its record is behind; empty = it is not
 	shown   digest      // of the content in place; zero = not known
+	// changedAt is when the content last changed, and superseded what was known
+	// then to have gone out of force and is not swept yet.
+	changedAt  time.Time
+	superseded []string
 
 	// The manager's lock guards the rest.
 	tasks   task      // what a worker has to do

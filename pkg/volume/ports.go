@@ -62,8 +62,11 @@ type Disk interface {
 	// files stay for readers in mid-file until Sweep, unless purge asks to
 	// cut their secrets at once.
 	Update(place Place, files render.Files, purge bool) (changed bool, err error)
-	// Sweep truncates and removes what Update superseded.
-	Sweep(place Place) error
+	// Superseded names what Sweep would remove now.
+	Superseded(place Place) ([]string, error)
+	// Sweep truncates and removes what Update superseded; of that only what is
+	// named, if anything is.
+	Sweep(place Place, only ...string) error
 	// Remove cuts the secrets, unmounts and removes the target directory.
 	// What is gone already counts as removed. Busy reports that the mount had
 	// to be detached from under a process.

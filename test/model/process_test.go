@@ -124,11 +124,11 @@ func (d disk) Update(p volume.Place, files render.Files, purge bool) (bool, erro
 	return changed, errors.Join(err, d.gate.alive())
 }
 
-func (d disk) Sweep(p volume.Place) error {
+func (d disk) Sweep(p volume.Place, only ...string) error {
 	if err := d.gate.effect("sweep " + p.ID); err != nil {
 		return err
 	}
-	return d.Disk.Sweep(p)
+	return d.Disk.Sweep(p, only...)
 }
 
 func (d disk) Remove(p volume.Place) (bool, error) {
