@@ -40,8 +40,13 @@ const (
 	heapRoom = 3 << 20
 )
 
-// leastPercent keeps a huge heap from being collected all the time.
-const leastPercent = 20
+const (
+	// leastPercent keeps a huge heap from being collected all the time.
+	leastPercent = 20
+	// mostPercent makes Go's own least heap, which is 4 MiB at 100 percent, the
+	// goal: at the start nothing is known to live.
+	mostPercent = 100 * heapGoal / (4 << 20)
+)
 
 // keepHeapRoom lets the heap reach the same size whatever lives. In proportion
 // to what lives, as it is by default, a node without volumes collects every
@@ -55,8 +60,8 @@ func keepHeapRoom() {
 	watch = func(percent int) {
 		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 		metrics.Read(live)
-		lives := max(int(live[0].Value.Uint64()), heapRoom/8)
-		wanted := max(leastPercent, 100*max(heapRoom, heapGoal-lives)/lives)
+		lives := max(int(live[0].Value.Uint64()), 1)
+		wanted := min(mostPercent, max(leastPercent, 100*max(heapRoom, heapGoal-lives)/lives))
 		if wanted < percent*9/10 || wanted > percent*11/10 { // setting it stops all goroutines for a moment
 			percent = wanted
 			debug.SetGCPercent(percent)
