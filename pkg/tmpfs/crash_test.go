@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -55,7 +56,7 @@ func beVictim(order string) error {
 	case "purge":
 		_, err = d.Update(v.Place, after, true)
 	case "sweep":
-		err = d.Sweep(v.Place)
+		_, err = d.Sweep(v.Place, time.Now())
 	case "remove":
 		_, err = d.Remove(v.Place)
 	}
@@ -115,7 +116,7 @@ func TestKilled(t *testing.T) {
 				assertPublished(t, d, place, c.published)
 				if c.either != nil {
 					assertOneOf(t, contentOf(t, place.Target), c.either)
-					mustDo(t, d.Sweep(place))
+					sweep(t, d, place)
 					assertOneOf(t, contentOf(t, place.Target), c.either)
 				}
 				assertServes(t, d, place, step)
@@ -143,7 +144,7 @@ func assertOneOf(t *testing.T, got map[string]string, either []render.Files) {
 func assertServes(t *testing.T, d *Disk, place volume.Place, step int) {
 	t.Helper()
 	publish(t, d, place, after)
-	mustDo(t, d.Sweep(place))
+	sweep(t, d, place)
 	if published, err := d.Published(place); !published || err != nil {
 		t.Errorf("step %d: published %v, %v", step, published, err)
 	}

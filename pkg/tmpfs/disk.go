@@ -30,8 +30,8 @@ type Options struct {
 }
 
 // Disk implements volume.Disk on Linux 5.12 and newer. It keeps one descriptor,
-// and of volumes only under which mount id they were seen: the kernel is asked
-// each time.
+// and of volumes only under which mount id they were seen, and for a moment what
+// was superseded: the kernel is asked each time.
 type Disk struct {
 	kubeletDir string
 	reserved   []string
@@ -40,6 +40,7 @@ type Disk struct {
 	warning    string
 	seen       seen
 	program    program
+	former     former
 	// step, when set, is called between the steps that change something; an
 	// error ends the operation there.
 	step func(name string) error

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -85,7 +86,7 @@ func (d *Disk) operations() map[string]func(volume.Place) error {
 			return err
 		},
 		"Update":       func(p volume.Place) error { _, err := d.Update(p, sample("2"), true); return err },
-		"Sweep":        func(p volume.Place) error { return d.Sweep(p) },
+		"Sweep":        func(p volume.Place) error { _, err := d.Sweep(p, time.Now()); return err },
 		"Usage":        func(p volume.Place) error { _, err := d.Usage(p); return err },
 		"Remove":       func(p volume.Place) error { _, err := d.Remove(p); return err },
 		"RemoveOrphan": func(p volume.Place) error { _, err := d.RemoveOrphan(p.Target); return err },
@@ -251,7 +252,7 @@ func TestOccupiedTargets(t *testing.T) {
 			if changed, err := d.Update(place, sample("2"), true); changed || !errors.Is(err, connector.ErrNotFound) {
 				t.Errorf("Update: %v, %v", changed, err)
 			}
-			if err := d.Sweep(place); !errors.Is(err, connector.ErrNotFound) {
+			if _, err := d.Sweep(place, time.Now()); !errors.Is(err, connector.ErrNotFound) {
 				t.Errorf("Sweep: %v", err)
 			}
 			unchanged("looking")

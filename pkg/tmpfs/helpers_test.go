@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"k8s.io/mount-utils"
@@ -86,6 +87,14 @@ func update(t testing.TB, d *Disk, place volume.Place, files render.Files, purge
 	changed, err := d.Update(place, files, purge)
 	if err != nil || changed != want {
 		t.Fatalf("Update: changed %v, error %v; want changed %v", changed, err, want)
+	}
+}
+
+// sweep removes all that is superseded.
+func sweep(t testing.TB, d *Disk, place volume.Place) {
+	t.Helper()
+	if left, err := d.Sweep(place, time.Now()); err != nil || !left.IsZero() {
+		t.Fatalf("Sweep: left %s, error %v", left, err)
 	}
 }
 

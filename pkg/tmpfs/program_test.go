@@ -231,7 +231,7 @@ func TestProgramKilled(t *testing.T) {
 					switch then {
 					case "published again":
 						publish(t, d, place, withHelper(after))
-						mustDo(t, d.Sweep(place))
+						sweep(t, d, place)
 						assertPublished(t, d, place, true)
 						if diff := cmp.Diff(asMap(after), contentBeside(t, place)); diff != "" {
 							t.Errorf("step %d: %s", step, diff)

@@ -82,6 +82,7 @@ func (d *Disk) Publish(place volume.Place, files render.Files) error {
 		}
 	}
 	if err == nil {
+		d.former.forget(place.Target)
 		d.see(mount, place, w.secrets)
 	}
 	return err

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -329,7 +330,7 @@ func TestPublishUsesAnEmptyDirectoryAndASharedTree(t *testing.T) {
 	mustDo(t, os.Mkdir(place.Target, 0o750))
 	publish(t, d, place, sample("1"))
 	update(t, d, place, sample("2"), false, true)
-	mustDo(t, d.Sweep(place))
+	sweep(t, d, place)
 	if diff := cmp.Diff(asMap(sample("2")), contentOf(t, place.Target)); diff != "" {
 		t.Error(diff)
 	}
@@ -451,7 +452,7 @@ func roundTrip(d *Disk, place volume.Place) error {
 	if changed, err := d.Update(place, sample("2"), false); err != nil || !changed {
 		return fmt.Errorf("changed %v: %w", changed, err)
 	}
-	if err := d.Sweep(place); err != nil {
+	if _, err := d.Sweep(place, time.Now()); err != nil {
 		return err
 	}
 	content, err := readTree(place.Target)
@@ -617,7 +618,7 @@ func TestFewDescriptors(t *testing.T) {
 	if diff := cmp.Diff(asMap(sample("2")), contentOf(t, place.Target)); diff != "" {
 		t.Error(diff)
 	}
-	runOut("Sweep", func() error { return d.Sweep(place) })
+	runOut("Sweep", func() error { _, err := d.Sweep(place, time.Now()); return err })
 	runOut("Remove", func() error { _, err := d.Remove(place); return err })
 	assertGone(t, place)
 }

@@ -33,6 +33,7 @@ func (d *Disk) remove(place volume.Place, ends ...occupant) (busy bool, err erro
 	defer func() {
 		if err == nil {
 			d.seen.forget(place.Target)
+			d.former.forget(place.Target)
 		}
 	}()
 	parent, name, err := d.openParent(place.Target)

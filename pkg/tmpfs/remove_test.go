@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -162,8 +163,9 @@ func TestSymlinksOnTheWayAreRefused(t *testing.T) {
 	_, updated := d.Update(place, sample("2"), false)
 	_, removed := d.Remove(place)
 	_, used := d.Usage(place)
+	_, swept := d.Sweep(place, time.Now())
 	for what, err := range map[string]error{
-		"Publish": d.Publish(place, sample("2")), "Published": published, "Update": updated, "Sweep": d.Sweep(place), "Remove": removed, "Usage": used,
+		"Publish": d.Publish(place, sample("2")), "Published": published, "Update": updated, "Sweep": swept, "Remove": removed, "Usage": used,
 	} {
 		if !errors.Is(err, connector.ErrInvalid) {
 			t.Errorf("%s: %v; want invalid", what, err)

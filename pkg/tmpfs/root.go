@@ -165,26 +165,35 @@ func (r root) unlink(path string, flags int) error {
 	return nil
 }
 
-// superseded lists the names at the root that the generation in force does
-// not need: older and half-written generations, directories that none of its
-// entries leads to, and links to files that it does not have.
-func (r root) superseded() ([]string, error) {
+// superseded lists the names at the root that the generation in force, and
+// young ones, do not need: older and half-written generations, directories that
+// none of their entries leads to, and links to files that they do not have.
+func (r root) superseded(young []string) ([]string, error) {
 	generation, err := r.generation()
 	if err != nil {
 		return nil, err
 	}
-	kept := []string{markerName, dataLink, generation}
-	entries, err := r.names(generation)
+	names, err := r.names(".")
 	if err != nil {
 		return nil, err
 	}
-	for _, entry := range entries {
-		directory, err := r.directory(generation, entry)
+	kept := []string{markerName, dataLink}
+	for _, generation := range append([]string{generation}, young...) {
+		if !slices.Contains(names, generation) {
+			continue // swept with a purge that failed later
+		}
+		entries, err := r.names(generation)
 		if err != nil {
 			return nil, err
 		}
-		kept = append(kept, entry, directory)
+		kept = append(kept, generation)
+		for _, entry := range entries {
+			directory, err := r.directory(generation, entry)
+			if err != nil {
+				return nil, err
+			}
+			kept = append(kept, entry, directory)
+		}
 	}
-	names, err := r.names(".")
-	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(kept, name) }), err
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(kept, name) }), nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -36,16 +37,18 @@ func (d *Disk) Update(place volume.Place, files render.Files, purge bool) (chang
 	}
 	if !same {
 		d.seen.changes(place.Target)
-		changed, err = d.rewrite(r, entries, access)
+		changed, err = d.rewrite(r, place.Target, entries, access)
 		if purge && errors.Is(err, connector.ErrExhausted) {
 			// Withdrawn secrets must go even from a full volume.
-			if err = d.sweep(r); err == nil {
-				changed, err = d.rewrite(r, entries, access)
+			if err = d.sweep(r, nil); err == nil {
+				changed, err = d.rewrite(r, place.Target, entries, access)
 			}
 		}
 	}
 	if purge && err == nil {
-		err = d.sweep(r)
+		if err = d.sweep(r, nil); err == nil {
+			d.former.forget(place.Target)
+		}
 	}
 	return changed, err
 }
@@ -95,7 +98,11 @@ func (r root) carry(generation string, e *entry, access access) (string, error) 
 }
 
 // rewrite writes a generation and reports whether it is in force.
-func (d *Disk) rewrite(r root, entries []entry, access access) (bool, error) {
+func (d *Disk) rewrite(r root, target string, entries []entry, access access) (bool, error) {
+	before, err := r.generation()
+	if err != nil {
+		return false, err
+	}
 	clone, err := r.writable()
 	if err != nil {
 		return false, err
@@ -117,6 +124,7 @@ func (d *Disk) rewrite(r root, entries []entry, access access) (bool, error) {
 		w.undo()
 		return false, err
 	}
+	d.former.add(target, before, time.Now().Round(0))
 	if err := d.reach("drop links", ""); err != nil {
 		return true, err
 	}
@@ -152,33 +160,22 @@ func (r root) writable() (root, error) {
 	return root(clone), nil
 }
 
-// Superseded names what is not in force now.
-func (d *Disk) Superseded(place volume.Place) ([]string, error) {
+// Sweep truncates and removes whatever is not in force: content that was
+// superseded before, and what a crash left half-written. Left is since when
+// the oldest of the rest is superseded, zero when there is none.
+func (d *Disk) Sweep(place volume.Place, before time.Time) (left time.Time, err error) {
 	r, err := d.openLive(place)
 	if err != nil {
-		return nil, err
+		return time.Time{}, err
 	}
 	defer r.close()
-	return r.superseded()
+	young, left := d.former.after(place.Target, before)
+	return left, d.sweep(r, young)
 }
 
-// Sweep truncates and removes whatever is not in force: superseded content
-// and what a crash left half-written; of that only what is named, if anything
-// is.
-func (d *Disk) Sweep(place volume.Place, only ...string) error {
-	r, err := d.openLive(place)
-	if err != nil {
-		return err
-	}
-	defer r.close()
-	return d.sweep(r, only...)
-}
-
-func (d *Disk) sweep(r root, only ...string) error {
-	names, err := r.superseded()
-	if len(only) > 0 {
-		names = slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(only, name) })
-	}
+// sweep spares the generations that are young, and what they lead to.
+func (d *Disk) sweep(r root, young []string) error {
+	names, err := r.superseded(young)
 	if err != nil || len(names) == 0 {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -54,7 +55,7 @@ func TestUpdate(t *testing.T) {
 				t.Errorf("generation %s, before %s", now, generation)
 			}
 			update(t, d, place, c.to, false, false) // it recognises its own work
-			mustDo(t, d.Sweep(place))
+			sweep(t, d, place)
 			if diff := cmp.Diff(asMap(c.to), contentOf(t, place.Target)); diff != "" {
 				t.Error(diff)
 			}
@@ -100,7 +101,7 @@ func TestUpdateOfWhatIsNotThere(t *testing.T) {
 		if changed, err := d.Update(place, sample("2"), false); changed || !errors.Is(err, connector.ErrNotFound) {
 			t.Errorf("%s: changed %v, %v; want not found", what, changed, err)
 		}
-		if err := d.Sweep(place); !errors.Is(err, connector.ErrNotFound) {
+		if _, err := d.Sweep(place, time.Now()); !errors.Is(err, connector.ErrNotFound) {
 			t.Errorf("%s: Sweep: %v; want not found", what, err)
 		}
 	}
@@ -125,7 +126,7 @@ func TestUnchangedDirectoriesAreCarriedOver(t *testing.T) {
 
 	for i := range 5 {
 		update(t, d, place, sample(fmt.Sprint("next", i)), i%2 == 0, true)
-		mustDo(t, d.Sweep(place))
+		sweep(t, d, place)
 		if now := ino(t, dir); now != inode {
 			t.Fatalf("another directory: %s, was %s", now, inode)
 		}
@@ -138,7 +139,7 @@ func TestUnchangedDirectoriesAreCarriedOver(t *testing.T) {
 	if diff := cmp.Diff(want, contentOf(t, subPath)); diff != "" {
 		t.Error(diff)
 	}
-	mustDo(t, d.Sweep(place))
+	sweep(t, d, place)
 	if _, err := os.ReadFile(subPath + "/b.example/ca.crt"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("superseded directory after Sweep: %v", err)
 	}
@@ -154,7 +155,7 @@ func TestSupersededSecretsAreCut(t *testing.T) {
 		t.Errorf("a reader in mid-file was cut off: %q", got)
 	}
 	second := openFile(t, place.Target+"/config.json")
-	mustDo(t, d.Sweep(place))
+	sweep(t, d, place)
 	if got := readAgain(t, first); got != "" {
 		t.Errorf("superseded content after Sweep: %q", got)
 	}
@@ -175,6 +176,42 @@ func TestSupersededSecretsAreCut(t *testing.T) {
 	}
 	if diff := cmp.Diff(asMap(sample("4")), contentOf(t, place.Target)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What is superseded keeps its time for readers, however often the content
+// changes; what it is, a directory that was carried over included, goes then.
+func TestSweepSparesWhatIsYoung(t *testing.T) {
+	d := newDisk(t)
+	place := placeOf(t, d, "a")
+	content := func(config, ca string) render.Files { return filesOf("certs/ca.crt", ca, "config.json", config) }
+	publish(t, d, place, content("1", "first"))
+	var opened []*os.File
+	var before []time.Time
+	for _, next := range []render.Files{content("2", "first"), content("3", "second"), content("4", "second")} {
+		opened = append(opened, openFile(t, place.Target+"/config.json"), openFile(t, place.Target+"/certs/ca.crt"))
+		update(t, d, place, next, false, true)
+		before = append(before, time.Now())
+	}
+	for i, want := range [][]string{
+		{"", "first", "2", "first", "3", "second"}, // the second has the directory of the first
+		{"", "", "", "", "3", "second"},
+		{"", "", "", "", "", "second"}, // which is in force
+	} {
+		left, err := d.Sweep(place, before[i])
+		if last := i == len(before)-1; err != nil || left.IsZero() != last || (!last && (left.Before(before[i]) || left.After(before[i+1]))) {
+			t.Errorf("sweep %d: left %s, error %v", i, left, err)
+		}
+		var got []string
+		for _, f := range opened {
+			got = append(got, readAgain(t, f))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("after sweep %d (-want +got):\n%s", i, diff)
+		}
+	}
+	if _, err := d.Remove(place); err != nil || len(d.former.at) != 0 {
+		t.Errorf("%v; remembered of what is gone: %v", err, d.former.at)
 	}
 }
 
@@ -276,7 +313,7 @@ func TestFailedUpdateKeepsTheContent(t *testing.T) {
 	if diff := cmp.Diff(asMap(to), contentOf(t, place.Target)); diff != "" {
 		t.Error(diff)
 	}
-	mustDo(t, d.Sweep(place))
+	sweep(t, d, place)
 	publish(t, d, placeOf(t, d, "second"), to)
 	assertSameSize(t, d, place.Target, placeOf(t, d, "second").Target)
 }

@@ -169,6 +169,16 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 	}
 	emptied := m.emptied(v)
 	changed, err := m.update(v, made, emptied != "")
+	if changed { // also when something failed after that
+		m.mu.Lock()
+		v.sweepNoLaterThan(time.Now().Round(0).Add(sweepAfter))
+		m.mu.Unlock()
+		m.delivered(v)
+		klog.FromContext(ctx).Info("Volume updated", "connectors", refs(v), "emptied", emptied)
+		if emptied != "" {
+			m.Events.Event(v.spec.Subject, true, "Emptied", emptied)
+		}
+	}
 	switch {
 	case errors.Is(err, connector.ErrNotFound):
 		return // the mount is lost; the kubelet's next call publishes afresh
@@ -182,18 +192,8 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 	if behind == "" {
 		v.retries = 0
 	}
-	if changed {
-		v.changedAt = time.Now().Round(0)
-		if v.sweepAt.IsZero() { // else it is looked at sooner, however often it changes
-			v.sweepAt = v.changedAt.Add(sweepAfter)
-		}
-	}
 	m.mu.Unlock()
-	switch {
-	case changed:
-		m.delivered(v)
-		klog.FromContext(ctx).Info("Volume updated", "connectors", refs(v), "emptied", emptied)
-	case v.adopted: // only now it is known which credentials were shown
+	if v.adopted && !changed { // only now it is known which credentials were shown
 		for _, g := range v.grants {
 			if g.rendered != nil {
 				g.delivered = g.rendered.ID
@@ -201,9 +201,6 @@ func (m *Manager) rerender(ctx context.Context, v *volume) {
 		}
 	}
 	v.adopted = false
-	if changed && emptied != "" {
-		m.Events.Event(v.spec.Subject, true, "Emptied", emptied)
-	}
 }
 
 // update shows what was made, unless that is what the volume shows: only this
@@ -259,35 +256,21 @@ func (g *grant) emptied() string {
 	return g.withdrawn
 }
 
-// sweep removes superseded files once readers in mid-file have had their time.
-// Where the content keeps changing, that is what was superseded already when
-// it was looked at the last time.
 func (m *Manager) sweep(ctx context.Context, v *volume) {
 	now := time.Now().Round(0)
-	next := v.changedAt.Add(sweepAfter)
-	quiet := !now.Before(next)
-	var err error
-	if quiet || len(v.superseded) > 0 {
-		if quiet {
-			v.superseded = nil // all
-		}
-		err = m.Disk.Sweep(v.spec.Place, v.superseded...)
-	}
-	if !quiet && err == nil {
-		v.superseded, err = m.Disk.Superseded(v.spec.Place)
-	}
-	if errors.Is(err, connector.ErrNotFound) {
+	left, err := m.Disk.Sweep(v.spec.Place, now.Add(-sweepAfter))
+	switch {
+	case errors.Is(err, connector.ErrNotFound):
+		return
+	case err != nil:
+		klog.FromContext(ctx).Error(err, "Removing superseded files failed; trying again")
+		left = now
+	case left.IsZero():
 		return
 	}
-	if err != nil {
-		klog.FromContext(ctx).Error(err, "Removing superseded files failed; trying again")
-		next = now.Add(sweepAfter)
-	}
-	if err != nil || !quiet {
-		m.mu.Lock()
-		v.sweepAt = next
-		m.mu.Unlock()
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v.sweepNoLaterThan(left.Add(sweepAfter))
 }
 
 // delivered audits each credential that the files show for the first time.

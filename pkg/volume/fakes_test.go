@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -27,26 +26,24 @@ import (
 
 // disk shows files in memory and counts what is done to it.
 type disk struct {
-	mu      sync.Mutex
-	mounts  map[string]render.Files // by target
-	ids     map[string]string       // volume id by target
-	podGone map[string]bool
-	full    error // answered by Publish and Update
-	stuck   error // answered by Remove
-	writes  int
-	updates int // calls, also where nothing differed
-	purges  int
-	sweeps  int
-	// superseded is what Sweep would remove, with the time of the change;
-	// swept is how old the youngest was that it removed.
-	superseded map[string]time.Time
-	swept      time.Duration
+	mu         sync.Mutex
+	mounts     map[string]render.Files // by target
+	ids        map[string]string       // volume id by target
+	podGone    map[string]bool
+	full       error // answered by Publish and Update
+	after      error // answered by Update when the files are in force already
+	stuck      error // answered by Remove
+	writes     int
+	updates    int // calls, also where nothing differed
+	purges     int
+	sweeps     int
+	superseded []time.Time   // and not swept
 	publishC   chan struct{} // when set, Publish waits for it
 	removeC    chan struct{} // when set, Remove sends to it and then waits for it
 }
 
 func newDisk() *disk {
-	return &disk{mounts: map[string]render.Files{}, ids: map[string]string{}, podGone: map[string]bool{}, superseded: map[string]time.Time{}}
+	return &disk{mounts: map[string]render.Files{}, ids: map[string]string{}, podGone: map[string]bool{}}
 }
 
 func (d *disk) do(f func()) {
@@ -88,38 +85,27 @@ func (d *disk) Update(p volume.Place, files render.Files, purge bool) (bool, err
 		return false, nil
 	}
 	d.writes++
-	d.superseded[strconv.Itoa(d.writes)] = time.Now()
 	if purge {
 		d.purges++
-		clear(d.superseded)
 	}
 	d.mounts[p.Target] = files
-	return true, nil
+	d.superseded = append(d.superseded, time.Now())
+	return true, d.after
 }
 
 func same(a, b render.Files) bool {
 	return slices.EqualFunc(a, b, func(x, y render.File) bool { return x.Path == y.Path && string(x.Data) == string(y.Data) })
 }
 
-func (d *disk) Superseded(volume.Place) ([]string, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Collect(maps.Keys(d.superseded)), nil
-}
-
-func (d *disk) Sweep(_ volume.Place, only ...string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.sweeps++
-	for name, at := range d.superseded {
-		if len(only) == 0 || slices.Contains(only, name) {
-			delete(d.superseded, name)
-			if age := time.Since(at); d.swept == 0 || age < d.swept {
-				d.swept = age
-			}
+func (d *disk) Sweep(_ volume.Place, before time.Time) (left time.Time, err error) {
+	d.do(func() {
+		d.sweeps++
+		d.superseded = slices.DeleteFunc(d.superseded, func(at time.Time) bool { return !at.After(before) })
+		if len(d.superseded) > 0 {
+			left = d.superseded[0]
 		}
-	}
-	return nil
+	})
+	return left, nil
 }
 
 func (d *disk) Remove(p volume.Place) (bool, error) {
@@ -221,6 +207,7 @@ type cluster struct {
 	refusal    error // of the provider
 	calls      int
 	events     []string
+	audited    []audit.Record
 	objects    map[string]*connector.Object
 	warnings   []string // of the provider's next answers
 	audiences  []string // that the issuer asks for
@@ -274,7 +261,9 @@ func (c *cluster) Event(_ connector.Subject, _ bool, reason, _ string) {
 	c.do(func() { c.events = append(c.events, reason) })
 }
 
-func (c *cluster) Write(audit.Record) {}
+func (c *cluster) Write(r audit.Record) {
+	c.do(func() { c.audited = append(c.audited, r) })
+}
 
 func (c *cluster) callCount() int {
 	c.mu.Lock()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/regcred/csi-driver-regcred/pkg/audit"
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/issuers"
 	"github.com/regcred/csi-driver-regcred/pkg/volume"
@@ -69,27 +70,59 @@ func TestTheSameContentIsNotLookedAt(t *testing.T) {
 	})
 }
 
-// Content that never comes to rest is swept meanwhile, and never before a
-// reader in mid-file has had its time.
-func TestWhatKeepsChangingIsSwept(t *testing.T) {
+// A volume that changes all the time loses its superseded files in time, too.
+func TestWhatChangesAllTheTimeIsSwept(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *node) {
 		publish(t, n, spec(t, "a", "reg"))
-		most := 0
-		for i := range 200 {
+		for i := range 60 {
 			n.cluster.declare(own, func(c *connector.Connector) {
-				c.Generation = int64(2 + i)
-				c.Registries = []connector.Registry{{Host: "reg.test", Mirrors: []string{fmt.Sprintf("https://mirror-%d.test", i)}}}
+				c.Registries[0].Mirrors = []string{fmt.Sprint("https://mirror-", i, ".test")}
 			})
 			n.SourceChanged(changed(own))
-			pass(time.Second)
-			n.disk.do(func() { most = max(most, len(n.disk.superseded)) })
+			pass(4 * time.Second)
+			n.disk.do(func() {
+				for _, at := range n.disk.superseded {
+					if age := time.Since(at); age > 10*time.Second {
+						t.Errorf("change %d: files that were superseded %s ago are there", i, age)
+					}
+				}
+			})
 		}
-		if n.disk.writes < 200 || most > 25 || n.disk.swept < 10*time.Second {
-			t.Errorf("%d writes, up to %d superseded at a time, the youngest swept %v after its change", n.disk.writes, most, n.disk.swept)
+		pass(10 * time.Second)
+		n.disk.do(func() {
+			if n.disk.writes != 61 || len(n.disk.superseded) != 0 {
+				t.Errorf("%d writes; superseded and there: %v", n.disk.writes, n.disk.superseded)
+			}
+		})
+	})
+}
+
+// Files that are in force are told as such, and those before them swept, also
+// when their update ended with an error.
+func TestAnUpdateThatFailsAfterTheSwitch(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *node) {
+		publish(t, n, spec(t, "a", "reg"))
+		n.disk.do(func() { n.disk.after = errors.New("a link cannot be removed") })
+		n.cluster.declare(own, func(c *connector.Connector) { c.Issuer.Config = []byte(`{"host":"moved.test"}`) })
+		n.SourceChanged(changed(own))
+		synctest.Wait()
+		n.disk.do(func() { n.disk.after = nil })
+		pass(time.Minute)
+		if writes, _, sweeps := n.disk.counts(); writes != 2 || sweeps == 0 || n.shown("a", "moved.test") != "password-2" {
+			t.Errorf("%d writes, %d sweeps, shown %q", writes, sweeps, n.shown("a", "moved.test"))
 		}
-		pass(11 * time.Second)
-		if left := len(n.disk.superseded); left != 0 {
-			t.Errorf("%d superseded are left at rest", left)
+		stats, err := n.Stats(t.Context(), "a", "")
+		if err != nil || stats.Abnormal {
+			t.Errorf("%+v, %v", stats, err)
+		}
+		var delivered []string
+		for _, r := range n.cluster.audited {
+			if r.Event == audit.Delivered {
+				delivered = append(delivered, r.VolumeID+" of "+strings.Join(r.Registries, ","))
+			}
+		}
+		if diff := cmp.Diff([]string{"a of reg.test", "a of moved.test"}, delivered); diff != "" {
+			t.Errorf("audited (-want +got):\n%s", diff)
 		}
 	})
 }

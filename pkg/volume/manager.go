@@ -98,10 +98,6 @@ type volume struct {
 	adopted bool        // survived a restart, and not rendered since
 	unsaved string      // why its record is behind; empty = it is not
 	shown   digest      // of the content in place; zero = not known
-	// changedAt is when the content last changed, and superseded what was known
-	// then to have gone out of force and is not swept yet.
-	changedAt  time.Time
-	superseded []string
 
 	// The manager's lock guards the rest.
 	tasks   task      // what a worker has to do
@@ -246,6 +242,14 @@ func (v *volume) checkNoLaterThan(at time.Time) {
 func (v *volume) retryNoLaterThan(at time.Time) {
 	if v.retryAt.IsZero() || at.Before(v.retryAt) {
 		v.retryAt = at
+	}
+}
+
+// sweepNoLaterThan plans the end of superseded files, unless an earlier one is
+// planned: that will tell what it left.
+func (v *volume) sweepNoLaterThan(at time.Time) {
+	if v.sweepAt.IsZero() || at.Before(v.sweepAt) {
+		v.sweepAt = at
 	}
 }
 

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"time"
 
 	"github.com/regcred/csi-driver-regcred/pkg/connector"
 	"github.com/regcred/csi-driver-regcred/pkg/credentials"
@@ -62,11 +63,10 @@ type Disk interface {
 	// files stay for readers in mid-file until Sweep, unless purge asks to
 	// cut their secrets at once.
 	Update(place Place, files render.Files, purge bool) (changed bool, err error)
-	// Superseded names what Sweep would remove now.
-	Superseded(place Place) ([]string, error)
-	// Sweep truncates and removes what Update superseded; of that only what is
-	// named, if anything is.
-	Sweep(place Place, only ...string) error
+	// Sweep truncates and removes what Update superseded until before, and
+	// tells since when the oldest of the rest is superseded; zero when there is
+	// none.
+	Sweep(place Place, before time.Time) (left time.Time, err error)
 	// Remove cuts the secrets, unmounts and removes the target directory.
 	// What is gone already counts as removed. Busy reports that the mount had
 	// to be detached from under a process.

@@ -83,7 +83,7 @@ func (m *Manager) takeIn(v *volume) {
 	m.register(v)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	v.sweepAt = time.Now().Round(0).Add(sweepAfter)
+	v.sweepNoLaterThan(time.Now().Round(0).Add(sweepAfter))
 	m.ask(v, taskCheck|taskRender)
 }
 

@@ -43,6 +43,10 @@ func renderNow(in render.Input) (rendering, error) {
 	if err != nil {
 		return rendering{}, err
 	}
+	return rendering{in, files, digestOf(files)}, nil
+}
+
+func digestOf(files render.Files) digest {
 	sum := sha256.New()
 	var size [8]byte
 	write := func(data []byte) {
@@ -53,7 +57,7 @@ func renderNow(in render.Input) (rendering, error) {
 		write([]byte(f.Path))
 		write(f.Data)
 	}
-	return rendering{in, files, digest(sum.Sum(nil))}, nil
+	return digest(sum.Sum(nil))
 }
 
 // render is render.Render, and what the files are known by.

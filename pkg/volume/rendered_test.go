@@ -49,3 +49,30 @@ func TestRenderedOnlyOnceForTheSame(t *testing.T) {
 		}
 	}
 }
+
+// Contents that differ in anything that a pod sees have different digests.
+func TestDigests(t *testing.T) {
+	file := func(path, data string) render.File { return render.File{Path: path, Data: []byte(data)} }
+	known := map[digest]int{{}: -1}
+	for i, files := range []render.Files{
+		nil,
+		{file("a", "bc")},
+		{file("ab", "c")},
+		{file("a", "")},
+		{file("a", ""), file("b", "c")},
+		{file("a", "b"), file("c", "")},
+		{file("a", "b"), file("c", "d")},
+		{file("a", "d"), file("c", "b")},
+		{file("c", "b"), file("a", "d")},
+		{file("a", "b\x00\x00\x00\x00\x00\x00\x00\x01c\x00\x00\x00\x00\x00\x00\x00\x01d")},
+	} {
+		sum := digestOf(files)
+		if other, there := known[sum]; there {
+			t.Errorf("contents %d and %d have one digest", other, i)
+		}
+		known[sum] = i
+		if sum != digestOf(files) {
+			t.Errorf("content %d has two digests", i)
+		}
+	}
+}

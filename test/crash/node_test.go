@@ -33,6 +33,7 @@ type node struct {
 	dir      string
 	standing []kubelet.Volume // published all the time, and read all the time
 	readers  []func()         // end reading
+	held     []hold
 	provider *provider.Provider
 	driver   *driver.Driver
 	kubelet  *kubelet.Kubelet

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -96,7 +97,9 @@ func TestPublishIsKilled(t *testing.T) {
 						must(t, n.helps(v))
 					}
 					n.onlyOneLives(v)
+					n.hold(v)
 					must(t, n.unpublish(v))
+					must(t, n.cut(v))
 				},
 			})
 			must(t, n.unpublish(v))
@@ -144,8 +147,9 @@ func TestUnpublishIsKilled(t *testing.T) {
 		return scenario{
 			least: points,
 			begin: func(i int) {
-				*v = aPod(fmt.Sprintf("pod-%d", i), "objects", "configuration.names="+configurations)
+				*v = aPod(fmt.Sprintf("pod-%d", i), "objects,static", "configuration.names="+configurations)
 				must(n.t, n.publish(*v))
+				n.hold(*v)
 			},
 			act: func() error {
 				err := n.unpublish(*v)
@@ -167,8 +171,10 @@ func TestUnpublishIsKilled(t *testing.T) {
 			n.cutAtEachPoint(scenarioOf(n, &v, configurations, func() {
 				must(t, n.kubelet.Prepare(v)) // the kubelet still has its directory, unless the answer came
 				must(t, n.unpublish(v))
+				must(t, n.cut(v))
 				n.settled(n.standing...)
 			}))
+			must(t, n.cut(v))
 			n.settled(n.standing...)
 		})
 		t.Run(configurations+" and the pod is gone", func(t *testing.T) {
@@ -176,6 +182,7 @@ func TestUnpublishIsKilled(t *testing.T) {
 			var v kubelet.Volume
 			n.cutAtEachPoint(scenarioOf(n, &v, configurations, func() { n.vanish(v) }))
 			n.orphansGo()
+			must(t, n.cut())
 		})
 	}
 }
@@ -278,6 +285,9 @@ func TestRewriteIsKilled(t *testing.T) {
 				least: points,
 				begin: func(i int) {
 					n.settled(live...)
+					if i%2 == 1 { // the others are seen through the whole volume
+						n.hold(v)
+					}
 					var err error
 					before, err = n.shown(v)
 					must(t, err)
@@ -298,11 +308,75 @@ func TestRewriteIsKilled(t *testing.T) {
 				},
 			})
 			n.settled(live...)
+			n.declare("changing", strings.Replace(c.connector, "maxAge: 1s", "maxAge: 1h", 1)) // or there is always something young
+			must(t, n.await(func() error { return n.cut(v) }))
+			n.declare("changing", c.connector)
+			n.settled(live...)
 			stop()
 			must(t, n.unpublish(v))
+			must(t, n.cut(v))
+
+			// By one process: it unpublishes before it has swept.
+			must(t, n.publish(v))
+			n.hold(v)
+			var err error
+			before, err = n.shown(v)
+			must(t, err)
+			if c.change != nil {
+				c.change(n, 0)
+			}
+			must(t, n.await(rewritten))
+			n.hold(v)
+			must(t, n.unpublish(v))
+			must(t, n.cut(v))
 			n.settled(n.standing...)
 		})
 	}
+}
+
+// The owner takes his consent back. Whoever holds the volume reads no secret
+// in it as soon as the entries are gone, wherever the driver was killed.
+func TestEmptyingIsKilled(t *testing.T) {
+	n := newDeadlyNode(t)
+	const open, closed = "", "access: [], "
+	withdraw := func(access string) {
+		n.declare("changing", access+`sharing: Pod, overlap: 50ms, issuer: {distributionToken: {output: registryToken}}`)
+	}
+	withdraw(open)
+	v := aPod("pod", "changing,static")
+	must(t, n.await(func() error { return n.publish(v) }))
+	entries := func(want int) func() error {
+		return func() error {
+			logins, err := n.shown(v)
+			if err == nil && len(logins) != want {
+				err = fmt.Errorf("%d entries, want %d", len(logins), want)
+			}
+			return err
+		}
+	}
+	emptied := func() error {
+		err := entries(1)()
+		if err == nil {
+			err = n.cut(v)
+		}
+		return err
+	}
+	n.cutAtEachPoint(scenario{
+		least: 25,
+		begin: func(int) {
+			withdraw(open)
+			must(t, n.await(entries(2)))
+			n.hold(v)
+		},
+		act: func() error {
+			withdraw(closed)
+			return n.await(emptied)
+		},
+		mend: func() { must(t, n.await(emptied)) },
+	})
+	must(t, n.unpublish(v))
+	must(t, n.cut())
+	n.settled(n.standing...)
 }
 
 // The driver dies while it takes over what an earlier run left: a call that was
@@ -354,6 +428,7 @@ func recoveryIsKilled(t *testing.T, first, stride int) {
 			}))
 			before, err = n.shown(changing)
 			must(t, err)
+			n.hold(changing, halfRemoved)
 			n.killer.ArmBefore("umount2")
 			if err := n.unpublish(halfRemoved); err == nil {
 				t.Error("an unpublish succeeds though it was cut off")
@@ -379,9 +454,11 @@ func recoveryIsKilled(t *testing.T, first, stride int) {
 		mend: func() {
 			must(t, n.kubelet.Prepare(halfRemoved))
 			must(t, n.unpublish(halfRemoved))
+			must(t, n.cut(halfRemoved))
 			must(t, n.await(recovered))
 		},
 	})
+	must(t, n.await(func() error { return n.cut() }))
 }
 
 // dieOnReceipt kills the driver when the provider has made an object and the

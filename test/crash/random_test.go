@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/regcred/csi-driver-regcred/test/held"
 	"github.com/regcred/csi-driver-regcred/test/kubelet"
 )
 
@@ -32,6 +33,7 @@ const (
 	nodes        = 4
 	workers      = 4                     // kubelet workers of a node
 	betweenKills = 80 * time.Millisecond // on average, from ready to kill
+	holds        = 12                    // times that a standing volume is held, in turn
 )
 
 // The driver is killed at random moments while pods come and go, credentials
@@ -88,6 +90,11 @@ func (l *load) run(kills int) {
 
 	done := make(chan struct{})
 	var busy sync.WaitGroup
+	rest := sync.OnceFunc(func() {
+		close(done)
+		busy.Wait()
+	})
+	t.Cleanup(rest)
 	for w := range workers {
 		random := rand.New(rand.NewPCG(l.random.Uint64(), 0))
 		busy.Go(func() {
@@ -106,14 +113,16 @@ func (l *load) run(kills int) {
 			pause(time.Duration(changes.Int64N(int64(300 * time.Millisecond))))
 		}
 	})
-	for range kills {
+	for i := range kills {
+		if every := max(1, kills/holds); i%every == 0 {
+			l.hold(l.standing[i/every%len(l.standing)])
+		}
 		pause(time.Duration(l.random.Int64N(int64(2 * betweenKills))))
 		l.kills.Add(1)
 		l.driver.Kill()
 		must(t, l.start())
 	}
-	close(done)
-	busy.Wait()
+	rest()
 	t.Logf("%d kills, %d pods came and went, %d objects were made", l.kills.Load(), l.cycles.Load(), len(l.provider.Objects()))
 
 	l.settled(l.standing...)
@@ -121,10 +130,12 @@ func (l *load) run(kills int) {
 		t.Errorf("a credential that nothing concerned was issued anew: %v, %v", now, err)
 	}
 	must(t, l.await(l.swept))
+	must(t, l.await(func() error { return l.cut(l.standing[1:]...) }))
 	l.stopReading()
 	for _, v := range l.standing {
 		must(t, l.unpublish(v))
 	}
+	must(t, l.cut())
 	l.settled()
 	l.noDoubt()
 	must(t, l.await(func() error {
@@ -167,12 +178,19 @@ func (l *load) cycle(random *rand.Rand, name string) error {
 		v = aHelpedPod(name, v.Attributes["connectors"])
 	}
 	killsBefore := l.kills.Load()
+	var holding *held.Volume
 	published, err := l.insist(random.IntN(4) > 0, func(ctx context.Context) error { return l.kubelet.Publish(ctx, v) })
 	if err != nil {
 		return fmt.Errorf("publishing %s: %w", name, err)
 	}
 	if published {
 		killsMeanwhile := l.kills.Load() - killsBefore
+		if random.IntN(3) == 0 {
+			if holding, err = held.Take(l.kubelet.Target(v), secrets); err != nil {
+				return fmt.Errorf("holding %s: %w", name, err)
+			}
+			defer func() { _ = holding.Close() }() // only descriptors
+		}
 		before, err := l.object(v)
 		if err != nil {
 			return fmt.Errorf("after publishing %s: %w", name, err)
@@ -191,6 +209,11 @@ func (l *load) cycle(random *rand.Rand, name string) error {
 	}
 	if _, err := l.insist(true, func(ctx context.Context) error { return l.kubelet.Remove(ctx, v.ID(), l.kubelet.Target(v)) }); err != nil {
 		return fmt.Errorf("unpublishing %s: %w", name, err)
+	}
+	if holding != nil {
+		if left, err := holding.Shows(nil); err != nil || left != "" {
+			return fmt.Errorf("%s is unpublished, and a secret is still in %s: %w", name, left, err)
+		}
 	}
 	l.cycles.Add(1)
 	return l.kubelet.Forget(v)

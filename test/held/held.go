@@ -37,9 +37,9 @@ type bind struct {
 // File tells one file from every other.
 type File struct{ device, inode uint64 }
 
-// Take holds what is at a target now, which may be nothing: the files for which
-// secret says that they hold any, the whole volume, and each of its
-// directories. It may be called while the volume is written or removed.
+// Take holds what is at a target now, which may be nothing: the files in force
+// for which secret says that they hold any, the whole volume, and each of the
+// directories in force. It may be called while the volume is written or removed.
 func Take(target string, secret func(content []byte) bool) (*Volume, error) {
 	v := &Volume{secret: secret}
 	err := v.take(target)
@@ -60,18 +60,31 @@ func (v *Volume) take(target string) error {
 		}
 		v.device = stat.Dev
 	}
-	entries, err := os.ReadDir(target)
-	if err != nil && !gone(err) {
-		return err
+	generation, err := filepath.EvalSymlinks(filepath.Join(target, "..data"))
+	if err == nil {
+		err = v.directory(generation)
 	}
+	entries, _ := os.ReadDir(generation) // what went meanwhile is not held
 	for _, e := range entries {
-		if e.IsDir() {
-			if err := v.bind(filepath.Join(target, e.Name())); err != nil {
-				return err
+		if err == nil && e.Type() == fs.ModeSymlink {
+			var directory string
+			if directory, err = filepath.EvalSymlinks(filepath.Join(generation, e.Name())); err == nil {
+				err = v.directory(directory)
 			}
 		}
 	}
-	return walk(target, func(name string) error {
+	if gone(err) {
+		return nil
+	}
+	return err
+}
+
+// directory holds one that the volume leads to.
+func (v *Volume) directory(dir string) error {
+	if err := v.bind(dir); err != nil {
+		return err
+	}
+	return walk(dir, func(name string) error {
 		f, err := os.Open(name)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -124,11 +125,11 @@ func (d disk) Update(p volume.Place, files render.Files, purge bool) (bool, erro
 	return changed, errors.Join(err, d.gate.alive())
 }
 
-func (d disk) Sweep(p volume.Place, only ...string) error {
+func (d disk) Sweep(p volume.Place, before time.Time) (time.Time, error) {
 	if err := d.gate.effect("sweep " + p.ID); err != nil {
-		return err
+		return time.Time{}, err
 	}
-	return d.Disk.Sweep(p, only...)
+	return d.Disk.Sweep(p, before)
 }
 
 func (d disk) Remove(p volume.Place) (bool, error) {
