@@ -59,7 +59,7 @@ modules: ## Tests of all modules under test/
 	@for module in $(MODULES); do \
 		echo "testing $$module"; $(GO) test -C $$module -count=1 ./...; \
 	done
-	@[ "$$REGCRED_CLIENTS" = all ] || echo "left to make test-all: a build that outlives three passwords, and a thousand changes of a login (make long)"
+	@[ "$${REGCRED_CLIENTS-}" = all ] || echo "left to make test-all: a build that outlives three passwords, and a thousand changes of a login (make long)"
 
 .PHONY: long
 long: setup ## A build longer than three lives of its password; a thousand changes of a login while all clients pull
