@@ -82,7 +82,7 @@ sanity formats crds buildx:
 	$(GO) test -C test/$@ -count=1 ./...
 
 .PHONY: clients
-clients: setup ## Real registry, docker, dockerd, crane and skopeo, end to end
+clients: setup ## Real registries and every client of docs/clients.md, end to end
 	$(GO) test -C test/clients -count=1 ./...
 
 .PHONY: race
